@@ -1,0 +1,321 @@
+"""The shapes of the HTTP API, read by the service that answers and by the screen that asks. All times are UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["ok", "baseline", "abstained"]
+JobName = Literal["ingestion", "training"]
+RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class Shape(BaseModel):
+    """Base of all shapes: unknown fields in a request are refused, docstrings become the API's documentation."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null")
+
+
+class Problem(Shape):
+    """An error, as RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    """A sentence that names the thing and the way out."""
+    code: str
+    """The machine's word for the error, such as `unknown_series`."""
+
+
+class Bounds(Shape):
+    """A central interval of the close."""
+
+    lower: float
+    upper: float
+
+
+class Point(Shape):
+    """The predicted candle; open, high, low and range are null where the forecaster does not give them."""
+
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float
+    range: float | None = None
+
+
+class Skill(Shape):
+    """How much smaller the mean absolute error was than that of "no change": 1 - MAE / MAE of no change."""
+
+    scored: int
+    """Forecasts whose realised close is known."""
+    minimum: int
+    """Fewer scored than this is too early to judge; then the figures are null."""
+    skill: float | None = None
+    lower: float | None = None
+    """Lower end of the 95 % confidence interval."""
+    upper: float | None = None
+    verdict: Literal["too_early", "better", "worse", "not_distinguishable"]
+
+
+class BaselineForecast(Shape):
+    """What the naive forecaster said at the same cutoff."""
+
+    model_version: str
+    close: float
+    intervals: dict[str, Bounds]
+
+
+class LatestForecast(Shape):
+    """The newest forecast of one series and horizon, or the reason why there is none."""
+
+    series: str
+    horizon: int
+    status: Status
+    """`ok`; `baseline` (no champion yet, the naive forecaster answers); `abstained` (see `reason`)."""
+    reason: str | None = None
+    """Why there is no forecast: `no_candles`, `not_enough_candles`, `gap_in_window`, `stale`, `too_late`, `starting`."""
+    detail: str | None = None
+    """The reason as a sentence."""
+    stale: bool = False
+    """The database cannot be reached, or the target time is past: this is what was last known."""
+    simulated: bool
+    """The candles come from a seeded random market, not from an exchange."""
+    now: datetime
+    """The venue's clock when this answer was made ready."""
+    clock_speed: float
+    """Venue seconds per wall second; 1 for live venues."""
+    cutoff: datetime | None = None
+    target_time: datetime | None = None
+    issued_at: datetime | None = None
+    last_close: float | None = None
+    point: Point | None = None
+    p_up: float | None = None
+    quantiles: dict[str, float] | None = None
+    """Quantiles of the close by probability level."""
+    intervals: dict[str, Bounds] | None = None
+    """Central intervals of the close by per cent: `80` and `95`."""
+    model_version: str | None = None
+    baseline: BaselineForecast | None = None
+    live_skill: Skill | None = None
+
+
+class LatestForecasts(Shape):
+    """The newest forecasts that were asked for."""
+
+    forecasts: list[LatestForecast]
+
+
+class CallerCandles(Shape):
+    """Columns of equal length, oldest first."""
+
+    open_time: list[int]
+    """Open times in epoch milliseconds, UTC."""
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+
+
+class ForecastRequest(Shape):
+    """A caller's own candles."""
+
+    interval: str
+    candles: CallerCandles
+    series: str | None = None
+    """Whose candles they are, where that is known: `binance:BTC-USDT:15m`. The model may know the symbol."""
+    horizons: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, min_length=1)
+    """Horizons to forecast; all that are configured when left out."""
+    last: int = Field(default=1, ge=1)
+    """Forecast from each of the last N cutoffs."""
+
+
+class ComputedForecast(Shape):
+    """A forecast of a caller's own candles. It is not written into the ledger."""
+
+    horizon: int
+    status: Literal["ok", "baseline"]
+    cutoff: datetime
+    target_time: datetime
+    last_close: float
+    point: Point
+    p_up: float | None
+    quantiles: dict[str, float]
+    intervals: dict[str, Bounds]
+    model_version: str
+
+
+class ComputedForecasts(Shape):
+    """Forecasts of a caller's own candles, oldest cutoff first."""
+
+    interval: str
+    series: str | None
+    forecasts: list[ComputedForecast]
+
+
+class LedgerRow(Shape):
+    """One forecast of the ledger with what came, where that is known."""
+
+    series: str
+    horizon: int
+    model_version: str
+    role: Literal["champion", "challenger", "baseline"]
+    origin: Literal["live"] = "live"
+    cutoff: datetime
+    target_time: datetime
+    issued_at: datetime
+    last_close: float
+    close: float
+    p_up: float | None
+    intervals: dict[str, Bounds]
+    realised_close: float | None
+    error: float | None
+    """close - realised_close"""
+
+
+class LedgerRows(Shape):
+    """Rows of the ledger, oldest cutoff first."""
+
+    forecasts: list[LedgerRow]
+
+
+class CandleColumns(Shape):
+    """Candles as columns of equal length, oldest first; open times in epoch milliseconds, UTC."""
+
+    series: str
+    interval: str
+    open_time: list[int]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+    gaps: int
+    """How many candles are missing between the first and the last."""
+
+
+class SeriesState(Shape):
+    """One series that is configured or stored, and how fresh it is."""
+
+    series: str
+    venue: str
+    symbol: str
+    interval: str
+    configured: bool
+    simulated: bool
+    candles: int
+    first_open_time: datetime | None
+    last_close_time: datetime | None
+    age_seconds: float | None
+    """The venue's now minus the close time of the newest candle."""
+    fresh: bool
+    """The newest candle closed less than three intervals ago."""
+    champion: str | None
+
+
+class SeriesList(Shape):
+    """All series, sorted by venue, symbol and interval."""
+
+    series: list[SeriesState]
+    horizons: list[int]
+
+
+class ModelVersion(Shape):
+    """A trained artefact in the registry."""
+
+    id: str
+    kind: str
+    """`xgboost`, or `naive` for the baseline."""
+    venue: str | None
+    interval: str | None
+    created_at: datetime
+    champion: bool
+    promoted_at: datetime | None
+    decision: dict[str, Any] | None
+    """Whether it was promoted and why, with the numbers."""
+    scores: list[dict[str, Any]]
+    """Hold-out scores: one row per series, horizon, forecaster and metric."""
+    manifest: dict[str, Any]
+
+
+class ModelVersions(Shape):
+    """Model versions, newest first."""
+
+    models: list[ModelVersion]
+
+
+class RunRequest(Shape):
+    """Ask for a run."""
+
+    job: JobName
+    series: list[str] | None = None
+    """Only these series; all that are configured when left out."""
+    start: datetime | None = None
+    """Ingestion: from here on, instead of from where each series ends."""
+
+
+class Run(Shape):
+    """One execution of a job, or the request for one that has not started."""
+
+    id: int | None
+    """Number of the run; null while the request waits."""
+    request_id: int | None
+    job: str
+    state: RunState
+    requested_by: str | None
+    requested_at: datetime | None
+    parameters: dict[str, Any]
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float | None
+    done: int
+    failed: int
+    target: int | None
+    """How many steps the run has; null until it knows."""
+    rows: int
+    """Rows written."""
+    message: str | None
+    """What it is doing, or its summary line."""
+    eta_seconds: float | None
+    exit_code: int | None
+    error_code: str | None
+    error: str | None
+
+
+class Runs(Shape):
+    """Runs and waiting requests, newest first."""
+
+    runs: list[Run]
+
+
+class VenueState(Shape):
+    """A venue's clock."""
+
+    venue: str
+    now: datetime
+    clock_speed: float
+    simulated: bool
+
+
+class ServiceStatus(Shape):
+    """The state of the whole product in one answer."""
+
+    version: str
+    database: Literal["ok", "away"]
+    venues: list[VenueState]
+    series: int
+    fresh_series: int
+    champions: int
+    ledger_rows: int
+    ledger_intact: bool | None
+    """Whether every row's hash follows from the row before it; null until the first check."""
+    ledger_checked_at: datetime | None
+    ledger_broken_at: str | None
+    """The first row that does not hold, as `series#position`."""
+    next_ingestion_seconds: float | None = None

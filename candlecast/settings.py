@@ -1,0 +1,176 @@
+"""All settings: field default, then `CANDLECAST_...` environment, then a command's flag.
+
+Built once at the border of a process (`__main__`) and passed down; nothing else reads the environment.
+"""
+
+import itertools
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from candlecast.candles import Series
+from candlecast.errors import ConfigurationError, UsageError
+
+DEFAULT_SERIES = "binance:{BTC,ETH,SOL,BNB,XRP}-USDT:{5m,15m,1h}"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each field's environment variable is CANDLECAST_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="CANDLECAST_", use_attribute_docstrings=True, frozen=True)
+
+    database_url: SecretStr | None = None
+    """Postgres, as `postgresql://user:password@host/name`. Left out, local commands start an embedded one."""
+
+    database_direct_url: SecretStr | None = None
+    """The same database without a transaction pooler in between, for LISTEN. Left out, changes are polled for."""
+
+    data_dir: Path = Path("var")
+    """Where local runs keep the embedded database and their token."""
+
+    series: Annotated[tuple[Series, ...], NoDecode] = Field(default=DEFAULT_SERIES, validate_default=True)
+    """Series to ingest, train and serve, separated by commas or spaces; braces expand, as in the default."""
+
+    horizons: Annotated[tuple[int, ...], NoDecode] = Field(default="1,5", validate_default=True)
+    """How many candles ahead to forecast, separated by commas."""
+
+    backfill_days: float = Field(default=90, gt=0)
+    """How many days before the venue's now a new series starts."""
+
+    max_staleness: int = Field(default=3, ge=0)
+    """Intervals after a forecast's target time before the service says nothing rather than something old."""
+
+    min_train_candles: int = Field(default=2000, ge=1000)
+    """Fewest candles of a series that training uses; with fewer it ends as `not_enough_candles`."""
+
+    train_threads: int = Field(default=1, ge=1)
+    """Threads of one training run; the CPU limit of its container, never more."""
+
+    binance_url: str = "https://data-api.binance.vision"
+    """Binance's public market-data host."""
+
+    venue_timeout: float = Field(default=10, gt=0)
+    """Seconds to wait for a venue's answer."""
+
+    venue_attempts: int = Field(default=5, ge=1)
+    """Attempts per request before a temporary error is given up on."""
+
+    venue_backoff: float = Field(default=0.7, ge=0)
+    """Seconds before the second attempt; doubles with each further one, with jitter."""
+
+    replay_dir: Path | None = None
+    """Folder of `<venue>-<SYMBOL>-<interval>-<first>-<last>.csv.gz` files that the replay venue plays."""
+
+    replay_start: datetime = datetime(2025, 9, 1, tzinfo=UTC)
+    """Where the replay's clock starts."""
+
+    replay_speed: float = Field(default=90, gt=0)
+    """Venue seconds per wall second of the replay."""
+
+    simulated_seed: int = 7
+    """Seed of the simulated venue's market."""
+
+    service_host: str = "127.0.0.1"
+    """Address that the service listens on; 0.0.0.0 in a container."""
+
+    service_port: int = Field(default=3000, ge=1, le=65535)
+    """Port of the service."""
+
+    service_workers: int = Field(default=1, ge=1)
+    """Worker processes of the service."""
+
+    poll_seconds: float = Field(default=2, gt=0)
+    """How often the service and the dispatcher look for news where no notification arrives."""
+
+    max_request_bytes: int = Field(default=8_000_000, ge=1)
+    """Largest request body that the service reads."""
+
+    max_request_candles: int = Field(default=20_000, ge=512)
+    """Most candles that a caller may send in one request."""
+
+    api_tokens: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    """Who may change things: `name:sha256-of-the-token` pairs, separated by commas."""
+
+    api_token: SecretStr | None = None
+    """Token that the screen uses towards the service. Left out, the screen asks for it."""
+
+    api_base_url: str = "http://127.0.0.1:3000"
+    """Where the screen finds the service."""
+
+    ui_host: str = "127.0.0.1"
+    """Address that the screen listens on; 0.0.0.0 in a container."""
+
+    ui_port: int = Field(default=7860, ge=1, le=65535)
+    """Port of the screen."""
+
+    dispatcher_mode: str = Field(default="subprocess", pattern="^(none|subprocess)$")
+    """How asked-for runs start: as subprocesses that follow the schedule too, or not at all."""
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Least severity that is logged."""
+
+    @field_validator("series", mode="before")
+    @classmethod
+    def _parse_series(cls, value: object) -> object:
+        return parse_series(value) if isinstance(value, str) else value
+
+    @field_validator("horizons", mode="before")
+    @classmethod
+    def _parse_horizons(cls, value: object) -> object:
+        return tuple(sorted({int(part) for part in value.split(",")})) if isinstance(value, str) else value
+
+    @field_validator("horizons")
+    @classmethod
+    def _positive_horizons(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 1:
+            raise ValueError("a horizon is a whole number of candles ahead, 1 or more")
+        return value
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _parse_tokens(cls, value: object) -> object:
+        return _parse_tokens(value) if isinstance(value, str) else value
+
+    @field_validator("replay_start")
+    @classmethod
+    def _aware(cls, value: datetime) -> datetime:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment, with `overrides` on top; raise ConfigurationError that names every wrong variable."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            f"CANDLECAST_{'_'.join(str(part) for part in problem['loc'][:1]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        ]
+        raise ConfigurationError("; ".join(problems)) from None
+
+
+def parse_series(text: str) -> tuple[Series, ...]:
+    """Return the series that `text` names, in order, each once; braces expand as in a shell. Raises ValueError."""
+    try:
+        words = [word for word in re.split(r"[\s,]+(?![^{]*})", text.strip()) if word]
+        return tuple(dict.fromkeys(Series.parse(name) for word in words for name in _expand(word)))
+    except UsageError as error:
+        raise ValueError(error.message) from None
+
+
+def _expand(pattern: str) -> list[str]:
+    parts = re.split(r"\{([^}]*)\}", pattern)
+    choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def _parse_tokens(text: str) -> dict[str, str]:
+    pairs = dict(part.strip().partition(":")[::2] for part in text.split(",") if part.strip())
+    for name, digest in pairs.items():
+        if not name or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise ValueError(f"write name:sha256 pairs; the entry of {name!r} does not hold 64 hex digits")
+    return pairs
