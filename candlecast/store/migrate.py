@@ -1,0 +1,51 @@
+"""Bring the schema up to date, and wait until somebody has."""
+
+import time
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from candlecast.errors import StoreUnavailable
+from candlecast.store.database import Database
+
+REVISION = "0001"
+"""The revision that this code needs; a test compares it with the newest migration."""
+
+
+def migrate(database: Database) -> str:
+    """Run all migrations that are missing and return the revision. Safe to run twice, also at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with database.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('candlecast:migrate', 0))"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return current_revision(connection) or ""
+
+
+def wait_for_schema(database: Database, seconds: float) -> None:
+    """Return once the schema has this code's revision or a later one; raise StoreUnavailable after `seconds`."""
+    end = time.monotonic() + seconds
+    problem = ""
+    while True:
+        try:
+            with database.begin() as connection:
+                found = current_revision(connection)
+            if found is not None and found >= REVISION:
+                return
+            problem = f"the schema is at {found or 'nothing'}, this code needs {REVISION}"
+        except StoreUnavailable as error:
+            problem = error.message
+        if time.monotonic() >= end:
+            raise StoreUnavailable(f"{problem}; run python -m candlecast.store migrate")
+        time.sleep(min(1.0, max(0.05, seconds / 20)))
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the schema's revision, None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

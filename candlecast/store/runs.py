@@ -1,0 +1,254 @@
+"""The `run_request` and `job_run` tables: what was asked for, and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, true, update
+from sqlalchemy.dialects.postgresql import insert
+
+from candlecast.store import schema
+from candlecast.store.database import REQUEST_CHANNEL, notify
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run, or a request that waits (then `id` is None and the state is `queued`)."""
+
+    id: int | None
+    request_id: int | None
+    job: str
+    state: str
+    parameters: Mapping[str, Any]
+    requested_by: str | None
+    requested_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None
+    holder: str | None
+    done: int
+    failed: int
+    target: int | None
+    rows: int
+    message: str | None
+    exit_code: int | None
+    error_code: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request that a run took on."""
+
+    request_id: int
+    parameters: Mapping[str, Any]
+
+
+def ask(connection: Connection, job: str, parameters: Mapping[str, Any], *, requested_by: str) -> int:
+    """Ask for a run of `job`; return the request's id."""
+    statement = (
+        insert(schema.run_request)
+        .values(job=job, parameters=dict(parameters), requested_by=requested_by)
+        .returning(schema.run_request.c.id)
+    )
+    number: int = connection.execute(statement).scalar_one()
+    notify(connection, REQUEST_CHANNEL, job)
+    return number
+
+
+def waiting(connection: Connection) -> dict[str, int]:
+    """Return how many requests of each job nobody has claimed."""
+    r = schema.run_request.c
+    unclaimed = select(r.job, func.count().label("waiting")).where(r.claimed_at.is_(None), ~r.cancel)
+    rows = connection.execute(unclaimed.group_by(r.job).order_by(func.min(r.id)))
+    return {row.job: row.waiting for row in rows}
+
+
+def claim(connection: Connection, job: str) -> Claim | None:
+    """Take the oldest unclaimed request of `job`, if there is one; two runs never take the same."""
+    r = schema.run_request.c
+    oldest = (
+        select(r.id)
+        .where(r.job == job, r.claimed_at.is_(None), ~r.cancel)
+        .order_by(r.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    row = connection.execute(
+        update(schema.run_request)
+        .where(r.id == oldest)
+        .values(claimed_at=func.clock_timestamp())
+        .returning(r.id, r.parameters)
+    ).first()
+    return Claim(row.id, row.parameters) if row else None
+
+
+def cancel(connection: Connection, request_id: int) -> None:
+    """Ask that the run of this request stops after its current step; a waiting request is never started."""
+    r = schema.run_request.c
+    connection.execute(update(schema.run_request).where(r.id == request_id).values(cancel=true()))
+
+
+def start(connection: Connection, job: str, claimed: Claim | None, *, holder: str) -> int:
+    """Write the row of a run that begins; return its id.
+
+    The caller holds the job's lock, so a row of that job that still says running belongs to a process that died.
+    """
+    j = schema.job_run.c
+    connection.execute(
+        update(schema.job_run)
+        .where(j.job == job, j.state == "running")
+        .values(state="failed", finished_at=func.clock_timestamp(), error_code="lost", error="the process vanished")
+    )
+    statement = (
+        insert(schema.job_run)
+        .values(
+            job=job,
+            request_id=claimed.request_id if claimed else None,
+            parameters=dict(claimed.parameters) if claimed else {},
+            state="running",
+            holder=holder,
+        )
+        .returning(j.id)
+    )
+    number: int = connection.execute(statement).scalar_one()
+    return number
+
+
+def report(
+    connection: Connection,
+    run_id: int,
+    *,
+    done: int,
+    failed: int,
+    target: int | None,
+    rows: int,
+    message: str | None,
+) -> bool:
+    """Write down how far a run is; return whether somebody asked it to stop."""
+    j, r = schema.job_run.c, schema.run_request.c
+    values = {"done": done, "failed": failed, "target": target, "rows": rows, "message": message}
+    request = connection.execute(
+        update(schema.job_run)
+        .where(j.id == run_id)
+        .values(heartbeat_at=func.clock_timestamp(), **values)
+        .returning(j.request_id)
+    ).scalar()
+    if request is None:
+        return False
+    return bool(connection.execute(select(r.cancel).where(r.id == request)).scalar())
+
+
+def finish(
+    connection: Connection,
+    run_id: int,
+    *,
+    state: str,
+    exit_code: int,
+    message: str | None = None,
+    error_code: str | None = None,
+    error: str | None = None,
+) -> None:
+    """Close a run's row."""
+    values: dict[str, Any] = {"state": state, "exit_code": exit_code, "error_code": error_code, "error": error}
+    if message is not None:
+        values["message"] = message
+    connection.execute(
+        update(schema.job_run).where(schema.job_run.c.id == run_id).values(finished_at=func.clock_timestamp(), **values)
+    )
+
+
+def running(connection: Connection, job: str) -> RunRow | None:
+    """Return the run of `job` that holds its lock, as far as the table knows."""
+    j = schema.job_run.c
+    row = connection.execute(_runs().where(j.job == job, j.state == "running").order_by(j.id.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
+def last_success(connection: Connection, job: str) -> datetime | None:
+    """Return when the newest successful run of `job` started."""
+    j = schema.job_run.c
+    return connection.execute(select(func.max(j.started_at)).where(j.job == job, j.state == "succeeded")).scalar()
+
+
+def recent(
+    connection: Connection, *, limit: int, job: str | None = None, request_id: int | None = None
+) -> list[RunRow]:
+    """Return waiting requests and runs, newest first."""
+    j, r = schema.job_run.c, schema.run_request.c
+    queued = select(schema.run_request).where(r.claimed_at.is_(None), ~r.cancel).order_by(r.id.desc()).limit(limit)
+    runs = _runs().order_by(j.id.desc()).limit(limit)
+    if job is not None:
+        queued, runs = queued.where(r.job == job), runs.where(j.job == job)
+    if request_id is not None:
+        queued, runs = queued.where(r.id == request_id), runs.where(j.request_id == request_id)
+    return [*map(_waiting, connection.execute(queued)), *map(_run, connection.execute(runs))][:limit]
+
+
+def run(connection: Connection, run_id: int) -> RunRow | None:
+    """Return one run."""
+    row = connection.execute(_runs().where(schema.job_run.c.id == run_id)).first()
+    return _run(row) if row else None
+
+
+def _runs() -> Any:
+    r = schema.run_request.c
+    return select(schema.job_run, r.requested_by, r.requested_at).outerjoin(
+        schema.run_request, r.id == schema.job_run.c.request_id
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.astimezone(UTC) if moment else None
+
+
+def _run(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        request_id=row.request_id,
+        job=row.job,
+        state=row.state,
+        parameters=row.parameters,
+        requested_by=row.requested_by,
+        requested_at=_utc(row.requested_at),
+        started_at=_utc(row.started_at),
+        finished_at=_utc(row.finished_at),
+        heartbeat_at=_utc(row.heartbeat_at),
+        holder=row.holder,
+        done=row.done,
+        failed=row.failed,
+        target=row.target,
+        rows=row.rows,
+        message=row.message,
+        exit_code=row.exit_code,
+        error_code=row.error_code,
+        error=row.error,
+    )
+
+
+def _waiting(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=None,
+        request_id=row.id,
+        job=row.job,
+        state="queued",
+        parameters=row.parameters,
+        requested_by=row.requested_by,
+        requested_at=_utc(row.requested_at),
+        started_at=None,
+        finished_at=None,
+        heartbeat_at=None,
+        holder=None,
+        done=0,
+        failed=0,
+        target=None,
+        rows=0,
+        message=None,
+        exit_code=None,
+        error_code=None,
+        error=None,
+    )

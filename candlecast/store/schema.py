@@ -1,0 +1,226 @@
+"""The tables, as SQLAlchemy sees them. The truth is the migrations; a test proves that both agree.
+
+Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at` and `created_at` follow the venue's clock;
+`recorded_at` and everything about runs follow the database's own clock, which no caller sets.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    FetchedValue,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+_NOW = text("clock_timestamp()")
+_TIME = DateTime(timezone=True)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("venue", Text, nullable=False),
+    Column("symbol", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("interval_seconds", Integer, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    UniqueConstraint("venue", "symbol", "interval"),
+)
+
+candle = Table(
+    "candle",
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("open_time", _TIME, nullable=False),
+    Column("open", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("low", Double, nullable=False),
+    Column("close", Double, nullable=False),
+    Column("volume", Double, nullable=False),
+    Column("quote_volume", Double),
+    Column("trades", BigInteger),
+    Column("taker_buy_volume", Double),
+    Column("source", Text, nullable=False),
+    Column("ingested_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("series_id", "open_time"),
+    CheckConstraint("high >= greatest(open, close) AND low <= least(open, close) AND low > 0", name="shape"),
+)
+
+venue_status = Table(
+    "venue_status",
+    metadata,
+    Column("venue", Text, primary_key=True),
+    Column("clock_start", _TIME, nullable=False),
+    Column("clock_epoch", _TIME, nullable=False),
+    Column("clock_speed", Double, nullable=False),
+    CheckConstraint("clock_speed > 0", name="clock_speed"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("venue", Text),
+    Column("interval", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    Column("manifest", JSONB, nullable=False),
+    Column("decision", JSONB),
+    Column("run_id", BigInteger, ForeignKey("job_run.id")),
+)
+
+model_artifact = Table(
+    "model_artifact",
+    metadata,
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("model_version", "name"),
+)
+
+champion = Table(
+    "champion",
+    metadata,
+    Column("venue", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("promoted_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("venue", "interval"),
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("horizon", SmallInteger, nullable=False),
+    Column("forecaster", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("value", Double),
+    Column("count", Integer, nullable=False),
+    Column("start_time", _TIME, nullable=False),
+    Column("end_time", _TIME, nullable=False),
+    PrimaryKeyConstraint("model_version", "series_id", "horizon", "forecaster", "metric"),
+)
+
+forecast = Table(
+    "forecast",
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("cutoff", _TIME, nullable=False),
+    Column("horizon", SmallInteger, nullable=False),
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("target_time", _TIME, nullable=False),
+    Column("issued_at", _TIME, nullable=False),
+    # Set by the trigger, whatever the caller says.
+    Column("recorded_at", _TIME, FetchedValue(), nullable=False),
+    Column("last_close", Double, nullable=False),
+    Column("close", Double, nullable=False),
+    Column("p_up", Double),
+    Column("open", Double),
+    Column("high", Double),
+    Column("low", Double),
+    Column("range", Double),
+    Column("quantiles", ARRAY(Double), nullable=False),
+    Column("position", BigInteger, FetchedValue(), nullable=False),
+    Column("hash", LargeBinary, FetchedValue(), nullable=False),
+    PrimaryKeyConstraint("series_id", "cutoff", "horizon", "model_version"),
+    UniqueConstraint("series_id", "position"),
+    CheckConstraint("issued_at < target_time AND cutoff <= issued_at", name="issued_before_target"),
+    CheckConstraint("horizon >= 1 AND cutoff < target_time", name="horizon"),
+    CheckConstraint("p_up BETWEEN 0 AND 1", name="p_up"),
+    CheckConstraint("cardinality(quantiles) = 13", name="quantiles"),
+    CheckConstraint("role IN ('champion', 'challenger', 'baseline')", name="role"),
+)
+
+# A view: nobody settles anything, what came is joined to what was said.
+forecast_error = Table(
+    "forecast_error",
+    MetaData(),
+    Column("series_id", Integer),
+    Column("cutoff", _TIME),
+    Column("horizon", SmallInteger),
+    Column("model_version", Text),
+    Column("role", Text),
+    Column("target_time", _TIME),
+    Column("issued_at", _TIME),
+    Column("last_close", Double),
+    Column("close", Double),
+    Column("p_up", Double),
+    Column("quantiles", ARRAY(Double)),
+    Column("realised_close", Double),
+    Column("error", Double),
+    Column("absolute_error", Double),
+    Column("naive_absolute_error", Double),
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("request_id", BigInteger),
+    Column("parameters", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("started_at", _TIME, nullable=False, server_default=_NOW),
+    Column("heartbeat_at", _TIME, nullable=False, server_default=_NOW),
+    Column("finished_at", _TIME),
+    Column("done", Integer, nullable=False, server_default=text("0")),
+    Column("failed", Integer, nullable=False, server_default=text("0")),
+    Column("target", Integer),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("message", Text),
+    Column("exit_code", SmallInteger),
+    Column("error_code", Text),
+    Column("error", Text),
+    ForeignKeyConstraint(["request_id"], ["run_request.id"]),
+    CheckConstraint("state IN ('running', 'succeeded', 'failed', 'cancelled')", name="state"),
+    Index(None, "job", "started_at"),
+)
+
+run_request = Table(
+    "run_request",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", _TIME, nullable=False, server_default=_NOW),
+    Column("claimed_at", _TIME),
+    Column("cancel", Boolean, nullable=False, server_default=text("false")),
+    Index(None, "job", "claimed_at"),
+)

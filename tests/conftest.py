@@ -1,0 +1,71 @@
+"""Real parts for every test: a Postgres server per session, a migrated database per test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from candlecast.store.database import Database
+from candlecast.store.embedded import embedded_url
+from candlecast.store.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a Postgres that tests may fill: CANDLECAST_TEST_DATABASE_URL, or an embedded one."""
+    given = os.environ.get("CANDLECAST_TEST_DATABASE_URL")
+    return given or embedded_url(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> str:
+    """Return the name of a migrated database to copy."""
+    name = f"candlecast_template_{uuid.uuid4().hex[:8]}"
+    _execute(server_url, f"CREATE DATABASE {name}")
+    database = Database(_address(server_url, name))
+    migrate(database)
+    database.close()
+    return name
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """Return the address of a migrated, empty database of this test's own."""
+    name = f"candlecast_{uuid.uuid4().hex[:8]}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _address(server_url, name)
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Return that database, opened."""
+    opened = Database(database_url, database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a process under test: this test's database, nothing of the caller's settings."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("CANDLECAST_")}
+    return ours | {
+        "CANDLECAST_DATABASE_URL": database_url,
+        "CANDLECAST_DATABASE_DIRECT_URL": database_url,
+        "CANDLECAST_DATA_DIR": str(tmp_path / "var"),
+    }
+
+
+def _address(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,0 +1,40 @@
+"""Candles and forecasts made up for tests."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from candlecast.candles import Candles, Interval, to_ms
+from candlecast.forecast import LEVELS, Forecast
+
+START = datetime(2025, 9, 1, tzinfo=UTC)
+
+
+def make_candles(count: int, interval: Interval = Interval.M15, *, start: datetime = START, seed: int = 1) -> Candles:
+    """Return a random walk without gaps."""
+    random = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(random.normal(0, 0.001, count)))
+    opened = np.concatenate([[100.0], close[:-1]])[:count]
+    width = np.abs(random.normal(0, 0.0005, (2, count)))
+    return Candles.of(
+        interval,
+        open_time=to_ms(start) + interval.milliseconds * np.arange(count),
+        open=opened,
+        high=np.maximum(opened, close) * (1 + width[0]),
+        low=np.minimum(opened, close) * (1 - width[1]),
+        close=close,
+        volume=random.exponential(10, count),
+    )
+
+
+def make_forecast(cutoff: datetime, interval: Interval, horizon: int = 1, close: float = 101.0) -> Forecast:
+    """Return a forecast with quantiles around `close`; the last close is 100."""
+    return Forecast(
+        cutoff=cutoff,
+        horizon=horizon,
+        target_time=cutoff + timedelta(seconds=horizon * interval.seconds),
+        last_close=100.0,
+        close=close,
+        quantiles=tuple(close + level - 0.5 for level in LEVELS),
+        p_up=0.6,
+    )
