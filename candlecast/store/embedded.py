@@ -1,5 +1,6 @@
 """The embedded Postgres of local runs: a real server under `var/`, shared by all local commands."""
 
+import warnings
 from pathlib import Path
 
 from candlecast.errors import ConfigurationError
@@ -20,4 +21,6 @@ def embedded_url(data_dir: Path) -> str:
         ) from None
     directory = data_dir.resolve() / _DIRECTORY
     directory.parent.mkdir(parents=True, exist_ok=True)
-    return str(get_server(directory, cleanup_mode="stop").get_uri())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        return str(get_server(directory, cleanup_mode="stop").get_uri())

@@ -6,10 +6,23 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from candlecast.errors import StoreUnavailable
-from candlecast.store.database import Database
+from candlecast.settings import Settings
+from candlecast.store.database import Database, open_database
 
 REVISION = "0001"
 """The revision that this code needs; a test compares it with the newest migration."""
+
+
+def ready_database(settings: Settings) -> Database:
+    """Open the database with this code's schema; an embedded one is migrated on the way, any other must be already."""
+    database = open_database(settings)
+    try:
+        wait_for_schema(database, 0)
+    except StoreUnavailable:
+        if settings.database_url is not None:
+            raise
+        migrate(database)
+    return database
 
 
 def migrate(database: Database) -> str:

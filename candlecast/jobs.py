@@ -1,0 +1,179 @@
+"""What every job does around its work: lock, claim, run row, progress, signals, summary line, exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import text
+
+from candlecast.errors import CandlecastError, JobLocked, TemporaryError
+from candlecast.logs import log_context
+from candlecast.settings import Settings
+from candlecast.store import runs
+from candlecast.store.database import Database, try_lock
+from candlecast.store.migrate import ready_database
+
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 0.5
+
+
+class Interrupted(TemporaryError):
+    """The process was told to end (SIGTERM) and stopped after its current step."""
+
+
+class Cancelled(Exception):  # not an error: somebody asked for it
+    """Somebody asked that this run stops."""
+
+
+class Run:
+    """A run in progress: its database, its parameters, and where it says how far it is."""
+
+    def __init__(self, database: Database, run_id: int, parameters: Mapping[str, Any]) -> None:
+        self.database = database
+        self.id = run_id
+        self.parameters = parameters
+        self.failures: dict[str, CandlecastError] = {}
+        self._done = self._rows = 0
+        self._target: int | None = None
+        self._reported = 0.0
+        self._terminated = False
+
+    def plan(self, steps: int) -> None:
+        """Say how many steps the run has, or how many more."""
+        self._target = (self._target or 0) + steps
+
+    def advance(self, message: str, *, done: int = 0, rows: int = 0) -> None:
+        """Add finished steps and written rows; call after every chunk, when stopping is safe.
+
+        Raise Cancelled when somebody asked the run to stop, and Interrupted after SIGTERM.
+        """
+        self._done += done
+        self._rows += rows
+        if self._terminated:
+            raise Interrupted("stopped by SIGTERM; the next run goes on from here")
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
+            self.report(message)
+
+    def report(self, message: str | None) -> None:
+        """Write the progress down now; raise Cancelled when somebody asked the run to stop."""
+        self._reported = time.monotonic()
+        with self.database.begin() as connection:
+            cancelled = runs.report(
+                connection,
+                self.id,
+                done=self._done,
+                failed=len(self.failures),
+                target=self._target,
+                rows=self._rows,
+                message=message,
+            )
+        if cancelled:
+            raise Cancelled
+
+    def fail(self, what: str, error: CandlecastError) -> None:
+        """Note that one part (a series, a model) failed; the others go on."""
+        self.failures[what] = error
+        log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
+
+    def terminate(self, *_: int | FrameType | None) -> None:
+        """Stop at the next safe moment; the handler of SIGTERM."""
+        self._terminated = True
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return the counters of the summary line."""
+        return {"done": self._done, "failed": len(self.failures), "target": self._target, "rows": self._rows}
+
+
+def run_job(job: str, settings: Settings, work: Callable[[Run], str]) -> int:
+    """Run `work` as the only run of `job` and return the process's exit code.
+
+    `work` returns its summary as a sentence. Its parameters come from the oldest request that waits for this job,
+    never from the command line. Exit codes are those of `candlecast.errors`; of a run over several parts 0 when all
+    succeeded, 75 when a failed one may succeed later, else the code of the first failure.
+    """
+    try:
+        database = ready_database(settings)
+        with _locked(database, job):
+            return _run_locked(job, database, work)
+    except CandlecastError as error:
+        fields = {"job": job, "outcome": "failed", "code": error.code, "exit_code": error.exit_code}
+        log.error("%s: %s", job, error.message, extra={"fields": fields})
+        return error.exit_code
+
+
+def holder() -> str:
+    """Name this process for people: host and process id."""
+    return f"{socket.gethostname()} pid {os.getpid()}"
+
+
+@contextmanager
+def _locked(database: Database, job: str) -> Iterator[None]:
+    with database.own_connection() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if not try_lock(connection, f"candlecast:{job}"):
+            with database.begin() as reader:
+                other = runs.running(reader, job)
+            who = f"run {other.id} on {other.holder}, since {other.started_at:%H:%M:%S} UTC" if other else "another run"
+            raise JobLocked(f"{job} is already running: {who} holds the lock; try again when it has ended")
+        yield
+
+
+def _run_locked(job: str, database: Database, work: Callable[[Run], str]) -> int:
+    with database.begin() as connection:
+        claimed = runs.claim(connection, job)
+        run_id = runs.start(connection, job, claimed, holder=holder())
+    run = Run(database, run_id, claimed.parameters if claimed else {})
+    previous = signal.signal(signal.SIGTERM, run.terminate)
+    try:
+        with log_context(job=job, run_id=run_id):
+            return _finish(run, *_outcome(run, work))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _outcome(run: Run, work: Callable[[Run], str]) -> tuple[str, str | None, CandlecastError | None]:
+    """Return (state, summary sentence, error)."""
+    try:
+        message = work(run)
+    except Cancelled:
+        return "cancelled", "stopped as asked", None
+    except CandlecastError as error:
+        return "failed", None, error
+    except Exception as error:
+        log.exception("unexpected error")
+        return "failed", None, CandlecastError(f"unexpected {type(error).__name__}: {error}")
+    if not run.failures:
+        return "succeeded", message, None
+    errors = list(run.failures.values())
+    return "failed", message, next((e for e in errors if isinstance(e, TemporaryError)), errors[0])
+
+
+def _finish(run: Run, state: str, message: str | None, error: CandlecastError | None) -> int:
+    exit_code = error.exit_code if error else 0
+    parts = [f"{what}: {failure.message}" for what, failure in run.failures.items()]
+    reasons = "; ".join(parts) or (error.message if error else None)
+    fields = {"outcome": state, "exit_code": exit_code, "code": error.code if error else None, **run.summary}
+    log.log(logging.ERROR if error else logging.INFO, "%s", message or reasons, extra={"fields": fields})
+    with suppress(Cancelled):
+        run.report(message)
+    with run.database.begin() as connection:
+        runs.finish(
+            connection,
+            run.id,
+            state=state,
+            exit_code=exit_code,
+            message=message,
+            error_code=error.code if error else None,
+            error=reasons,
+        )
+    return exit_code
