@@ -157,6 +157,7 @@ class Refusal:
 
 _OPTIONAL = ("quote_volume", "trades", "taker_buy_volume")
 _DUPLICATE = "duplicate"
+_LAST_TIME = 253_370_764_800_000  # 9999-01-01: a close time must still be a datetime
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,9 +183,7 @@ class Candles:
     taker_buy_volume: Floats
 
     def __post_init__(self) -> None:
-        lengths = {name: len(column) for name, column in self.columns().items()}
-        if len(set(lengths.values())) > 1:
-            raise InvalidCandles(f"columns differ in length: {lengths}; give one value per candle in each")
+        _refuse_different_lengths(self.columns())
         reasons = _reasons(self.interval, self.columns())
         wrong = np.flatnonzero(reasons != "")
         if wrong.size:
@@ -215,14 +214,18 @@ class Candles:
         """Keep the rows that hold together, in ascending order, and say of every other one why it was refused.
 
         Rows may come in any order. Of rows with the same open time that agree, one is kept silently;
-        where they disagree all of them are refused, because nobody can say which one is true.
+        where they disagree all of them are refused, because nobody can say which one is true. A row that
+        contradicts itself is refused for that and has no say in this. Raise InvalidCandles when the
+        columns themselves are wrong: missing, unknown, not numeric, or of different lengths.
         """
         offered = _converted(columns)
         order = np.argsort(offered["open_time"], kind="stable")
         ordered = {name: column[order] for name, column in offered.items()}
-        reasons = _reasons(interval, ordered).astype(object)
-        repeated = reasons == _DUPLICATE
-        reasons[_disagreeing(ordered, repeated)] = "duplicates that disagree"
+        reasons = _faults(interval, ordered).astype(object)
+        sound = np.flatnonzero(reasons == "")
+        repeated, disagreeing = _duplicates({name: column[sound] for name, column in ordered.items()})
+        reasons[sound[repeated]] = _DUPLICATE
+        reasons[sound[disagreeing]] = "duplicates that disagree"
         refused = (reasons != "") & (reasons != _DUPLICATE)
         refusals = [
             Refusal(int(order[i]), int(ordered["open_time"][i].astype(np.int64)), str(reasons[i]))
@@ -268,7 +271,9 @@ class Candles:
 
     def between(self, start: datetime, end: datetime) -> Self:
         """Return the candles with start <= open_time < end."""
-        first, last = np.searchsorted(self.open_time, [to_datetime64(start), to_datetime64(end)])
+        # Open times are whole milliseconds, so rounding the bounds up keeps both comparisons exact.
+        bounds = [to_datetime64(bound) + bool(bound.microsecond % 1000) for bound in (start, end)]
+        first, last = np.searchsorted(self.open_time, bounds)
         return self[first:last]
 
     def gaps(self) -> list[Gap]:
@@ -317,11 +322,25 @@ def _converted(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     for name in names[1:]:
         given = columns.get(name)
         converted[name] = np.full(len(converted["open_time"]), np.nan) if given is None else _numbers(name, given)
+    _refuse_different_lengths(converted)
     return converted
 
 
+def _refuse_different_lengths(columns: Mapping[str, NDArray[Any]]) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidCandles(f"columns differ in length: {lengths}; give one value per candle in each")
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists of lists of different lengths
+        raise InvalidCandles(f"column {name!r} must be one list of numbers") from None
+
+
 def _times(values: Any) -> Times:
-    array = np.asarray(values)
+    array = _array("open_time", values)
     if array.ndim != 1:
         raise InvalidCandles("column 'open_time' must be one list of epoch milliseconds")
     if array.dtype.kind == "M":
@@ -332,36 +351,46 @@ def _times(values: Any) -> Times:
 
 
 def _numbers(name: str, values: Any) -> Floats:
-    array = np.asarray(values)
+    array = _array(name, values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
         raise InvalidCandles(f"column {name!r} must be one list of numbers")
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _disagreeing(ordered: Mapping[str, NDArray[Any]], repeated: Bools) -> Bools:
-    """Mark all rows of each group of equal open times whose values are not all the same."""
+def _duplicates(rows: Mapping[str, NDArray[Any]]) -> tuple[Bools, Bools]:
+    """Mark, in rows sorted by open time, those that repeat the one before, and all of each group that disagrees."""
+    times = rows["open_time"].astype(np.int64)
+    repeated = np.diff(times, prepend=times[:1] - 1) == 0
     if not repeated.any():
-        return repeated
+        return repeated, repeated
     same = np.ones(len(repeated), dtype=bool)
-    for name, column in ordered.items():
+    for name, column in rows.items():
         equal = column[1:] == column[:-1]
         same[1:] &= equal if name == "open_time" else equal | (np.isnan(column[1:]) & np.isnan(column[:-1]))
     group = np.cumsum(~repeated) - 1
     disagrees = np.zeros(group[-1] + 1, dtype=bool)
     disagrees[group[repeated & ~same]] = True
-    marked: Bools = disagrees[group]
-    return marked
+    return repeated, disagrees[group]
 
 
 def _reasons(interval: Interval, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
-    """Say for each row why it cannot be a candle, "" where it can; the first reason in this order counts."""
+    """Say for each row why it cannot be where it is, "" where it can."""
+    faults = _faults(interval, columns)
+    step = np.diff(columns["open_time"].astype(np.int64), prepend=0)
+    step[:1] = 1
+    misplaced = np.select([step == 0, step < 0], [_DUPLICATE, "not ascending"], default="")
+    return np.where(faults == "", misplaced, faults)
+
+
+def _faults(interval: Interval, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
+    """Say for each row by itself why it cannot be a candle, "" where it can; the first reason in this order counts."""
     times = columns["open_time"].astype(np.int64)
     opened, high, low, close, volume = (columns[name] for name in ("open", "high", "low", "close", "volume"))
     optional = [columns[name] for name in _OPTIONAL]
-    step = np.diff(times, prepend=times[:1] - 1)
     finite = np.logical_and.reduce([np.isfinite(column) for column in (opened, high, low, close, volume)])
     checks: list[tuple[Bools, str]] = [
         (np.isnat(columns["open_time"]), "open_time is missing"),
+        ((times < 0) | (times >= _LAST_TIME), "open_time is not between 1970 and 9999; give epoch milliseconds"),
         (times % interval.milliseconds != 0, f"open_time is off the {interval} grid"),
         (~finite | np.logical_or.reduce([np.isinf(column) for column in optional]), "not finite"),
         (np.minimum(np.minimum(opened, high), np.minimum(low, close)) <= 0, "price is not above zero"),
@@ -369,7 +398,5 @@ def _reasons(interval: Interval, columns: Mapping[str, NDArray[Any]]) -> NDArray
         (low > np.minimum(opened, close), "low is above open or close"),
         (volume < 0, "volume is negative"),
         *((column < 0, f"{name} is negative") for name, column in zip(_OPTIONAL, optional, strict=True)),
-        (step == 0, _DUPLICATE),
-        (step < 0, "not ascending"),
     ]
     return np.select([holds for holds, _ in checks], [reason for _, reason in checks], default="")
