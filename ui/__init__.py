@@ -1,0 +1,1 @@
+"""The analyst's screen. It speaks HTTP to the service and holds no database secret."""

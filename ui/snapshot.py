@@ -1,0 +1,213 @@
+"""What the screen knows at one moment: everything it shows, asked from the service in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from candlecast.api import (
+    CandleColumns,
+    LatestForecast,
+    LedgerRow,
+    ModelVersion,
+    SeriesList,
+    SeriesState,
+    ServiceStatus,
+)
+from candlecast.candles import Interval, Series, from_ms
+from candlecast.client import ApiError, Client
+from ui.format import shared_decimals
+
+PAST_CANDLES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent look at the service. `taken_at` is the wall clock, `now` the venue's."""
+
+    taken_at: datetime
+    now: datetime
+    speed: float
+    listing: SeriesList
+    status: ServiceStatus | None = None
+    series: str | None = None
+    horizon: int = 1
+    forecasts: tuple[LatestForecast, ...] = ()
+    candles: CandleColumns | None = None
+    ledger: tuple[LedgerRow, ...] = ()
+    challenger: ModelVersion | None = None
+    """The newest trained model version, where the baseline answers."""
+
+    @property
+    def forecast(self) -> LatestForecast | None:
+        """The forecast of the chosen horizon."""
+        return next((f for f in self.forecasts if f.horizon == self.horizon), None)
+
+    @property
+    def state(self) -> SeriesState | None:
+        """How fresh the chosen series is."""
+        return next((s for s in self.listing.series if s.series == self.series), None)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the chosen series comes from a random market."""
+        state, forecast = self.state, self.forecast
+        return bool((state and state.simulated) or (forecast and forecast.simulated))
+
+    @property
+    def baseline(self) -> bool:
+        """Whether the naive forecaster answers."""
+        return self.forecast is not None and self.forecast.status == "baseline"
+
+    @property
+    def abstained(self) -> bool:
+        """Whether nothing is said."""
+        return self.forecast is None or self.forecast.status == "abstained"
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals this series' prices have, as far as its candles show."""
+        return shared_decimals(self.candles.close) if self.candles and self.candles.close else 2
+
+    @property
+    def parsed(self) -> Series | None:
+        """The chosen series as its parts."""
+        return Series.parse(self.series) if self.series else None
+
+    @property
+    def newest_close(self) -> datetime | None:
+        """Close time of the newest candle."""
+        if self.state and self.state.last_close_time:
+            return self.state.last_close_time
+        return self.forecast.cutoff if self.forecast else None
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What decides how the page looks; the clock is no part of it."""
+        return (
+            self.series,
+            self.horizon,
+            tuple(f.model_dump_json(exclude={"now"}) for f in self.forecasts),
+            self.state.model_dump_json(exclude={"age_seconds"}) if self.state else None,
+            self._chain(),
+            len(self.ledger),
+            self.challenger.id if self.challenger else None,
+        )
+
+    def _chain(self) -> tuple[object, ...] | None:
+        status = self.status
+        return (status.ledger_rows, status.ledger_intact, status.database) if status else None
+
+
+def pick(listing: SeriesList, wanted: str | None) -> str | None:
+    """Return the wanted series where it exists, else one like it, else the first that is configured."""
+    names = [state.series for state in listing.series]
+    if wanted in names or not names:
+        return wanted if wanted in names else None
+    if wanted:
+        venue_symbol = wanted.rsplit(":", 1)[0] + ":"
+        alike = [name for name in names if name.startswith(venue_symbol)]
+        if alike:
+            return alike[0]
+    filled = [s.series for s in listing.series if s.configured and s.candles]
+    return next(iter(filled), names[0])
+
+
+def look(client: Client, series: str | None, horizon: int | None, before: Snapshot | None) -> Snapshot:
+    """Ask for everything the page shows; candles and ledger only when `before` is out of date. Raises client errors."""
+    listing = client.series()
+    status = _status(client)
+    chosen = pick(listing, series)
+    wall = datetime.now(UTC)
+    if chosen is None:
+        return Snapshot(wall, wall, 1.0, listing, status)
+    forecasts = tuple(sorted(client.latest_forecasts(chosen).forecasts, key=lambda f: f.horizon))
+    wanted = _horizon(horizon, [f.horizon for f in forecasts] or listing.horizons)
+    now, speed = _clock(chosen, status, forecasts, wall)
+    bare = Snapshot(wall, now, speed, listing, status, chosen, wanted, forecasts)
+    if before is not None and _same_candles(before, bare):
+        candles, ledger, challenger = before.candles, before.ledger, before.challenger
+    else:
+        candles, ledger, challenger = _history(client, bare)
+    return Snapshot(wall, now, speed, listing, status, chosen, wanted, forecasts, candles, ledger, challenger)
+
+
+def _status(client: Client) -> ServiceStatus | None:
+    try:
+        return client.status()
+    except ApiError:
+        return None  # the chips can be missing; the forecast cannot
+
+
+def _history(client: Client, bare: Snapshot) -> tuple[CandleColumns | None, tuple[LedgerRow, ...], ModelVersion | None]:
+    assert bare.series is not None  # noqa: S101 - look() has chosen one
+    try:
+        candles: CandleColumns | None = client.candles(bare.series, PAST_CANDLES)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        candles = None  # configured, but nothing ingested yet
+    rows = client.forecasts(bare.series, bare.horizon, PAST_CANDLES + bare.horizon).forecasts if candles else []
+    challenger = _newest_trained(client.models().models, bare) if bare.baseline else None
+    return _until(candles, bare.forecast), tuple(rows), challenger
+
+
+def _newest_trained(models: Iterable[ModelVersion], bare: Snapshot) -> ModelVersion | None:
+    series = bare.parsed
+    for model in models:
+        fits = series is None or (model.interval in (None, series.interval) and model.venue in (None, series.venue))
+        if model.kind != "naive" and fits:
+            return model
+    return None
+
+
+def _until(candles: CandleColumns | None, forecast: LatestForecast | None) -> CandleColumns | None:
+    """Leave out candles that closed after the forecast's cutoff, so that one picture shows one moment."""
+    if candles is None or forecast is None or forecast.cutoff is None or forecast.status == "abstained":
+        return candles
+    step = Interval.parse(candles.interval).delta
+    kept = sum(from_ms(opened) + step <= forecast.cutoff for opened in candles.open_time)
+    if kept == len(candles.open_time):
+        return candles
+    columns = ("open_time", "open", "high", "low", "close", "volume")
+    return candles.model_copy(update={name: getattr(candles, name)[:kept] for name in columns})
+
+
+def _horizon(wanted: int | None, known: list[int]) -> int:
+    return wanted if wanted in known and wanted is not None else (known[0] if known else 1)
+
+
+def _clock(
+    series: str, status: ServiceStatus | None, forecasts: tuple[LatestForecast, ...], wall: datetime
+) -> tuple[datetime, float]:
+    venue = series.partition(":")[0]
+    for state in status.venues if status else []:
+        if state.venue == venue:
+            return state.now, state.clock_speed
+    return (forecasts[0].now, forecasts[0].clock_speed) if forecasts else (wall, 1.0)
+
+
+def _same_candles(before: Snapshot, after: Snapshot) -> bool:
+    return _candle_key(before) == _candle_key(after)
+
+
+def _candle_key(snapshot: Snapshot) -> tuple[object, ...]:
+    forecast, state = snapshot.forecast, snapshot.state
+    return (
+        snapshot.series,
+        snapshot.horizon,
+        (forecast.status, forecast.cutoff, forecast.model_version) if forecast else None,
+        (state.last_close_time, state.candles) if state else None,
+    )
+
+
+def closes_next(snapshot: Snapshot) -> datetime | None:
+    """Return when the candle after the newest one closes."""
+    series, newest = snapshot.parsed, snapshot.newest_close
+    return newest + series.interval.delta if series and newest else None
+
+
+def venue_now(snapshot: Snapshot, wall: datetime) -> datetime:
+    """Return the venue's clock at a wall time after the snapshot was taken."""
+    return snapshot.now + timedelta(seconds=snapshot.speed * (wall - snapshot.taken_at).total_seconds())
