@@ -1,0 +1,1 @@
+"""Training: candle -> model version -> maybe champion."""
