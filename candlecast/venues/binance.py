@@ -157,6 +157,8 @@ def _explain(response: httpx.Response, series: Series | None = None) -> Candleca
     """Turn the exchange's own error code into ours."""
     if response.status_code == httpx.codes.IM_A_TEAPOT:
         return _ban(response)
+    if response.status_code != httpx.codes.BAD_REQUEST:
+        return None
     try:
         body = response.json()
         code, message = int(body["code"]), str(body["msg"])

@@ -16,7 +16,8 @@ from tenacity import (
     before_sleep_log,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from candlecast.errors import (
@@ -60,7 +61,7 @@ class HttpClient:
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"{base_url!r} is no web address: {error}") from None
         self._longest_wait = longest_wait
-        self._backoff = wait_exponential_jitter(initial=backoff, max=_LONGEST_BACKOFF, jitter=backoff)
+        self._backoff = wait_exponential(multiplier=backoff, max=_LONGEST_BACKOFF) + wait_random(0, backoff)
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=self._wait,
