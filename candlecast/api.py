@@ -79,7 +79,7 @@ class LatestForecast(Shape):
     status: Status
     """`ok`; `baseline` (no champion yet, the naive forecaster answers); `abstained` (see `reason`)."""
     reason: str | None = None
-    """Why there is no forecast: `no_candles`, `not_enough_candles`, `gap_in_window`, `stale`, `too_late`, `starting`."""
+    """Why there is no forecast: `no_candles`, `not_enough_candles`, `gap_in_window`, `stale` or `too_late`."""
     detail: str | None = None
     """The reason as a sentence."""
     stale: bool = False

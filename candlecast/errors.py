@@ -2,6 +2,7 @@
 
 CandlecastError                 exit 1   http 500
 ├── UsageError                  exit 64  http 400   the command or request is misspelt
+│   └── TooLarge                http 413            the request is larger than the service reads
 ├── ConfigurationError          exit 78  http 500   a person must act; do not retry
 ├── Unauthorized                exit 77  http 401   no token, or a wrong one
 ├── TemporaryError              exit 75  http 503   try again later
@@ -51,6 +52,12 @@ class UsageError(CandlecastError):
 
     exit_code = 64
     http_status = 400
+
+
+class TooLarge(UsageError):
+    """The request is larger than the service reads."""
+
+    http_status = 413
 
 
 class ConfigurationError(CandlecastError):

@@ -55,6 +55,14 @@ FROM (SELECT {", ".join(_COLUMNS)} FROM candle WHERE series_id = %(series_id)s {
 ORDER BY open_time
 """  # noqa: S608  # names from this module only
 
+_NEWEST = """
+SELECT s.venue, s.symbol, s.interval, c.open_time + make_interval(secs => s.interval_seconds) AS close_time
+FROM series s
+CROSS JOIN LATERAL (
+    SELECT open_time FROM candle WHERE series_id = s.id ORDER BY open_time DESC LIMIT 1
+) c
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -174,6 +182,15 @@ def extents(connection: Connection) -> list[Extent]:
         Extent(Series(venue, Symbol.parse(symbol), Interval(interval)), candles, _utc(first), _utc(last))
         for venue, symbol, interval, candles, first, last in rows
     ]
+
+
+def newest_close_times(connection: Connection) -> dict[Series, datetime]:
+    """Return when the newest candle of each stored series closed; one look at the index per series."""
+    rows = connection.execute(text(_NEWEST))
+    return {
+        Series(row.venue, Symbol.parse(row.symbol), Interval(row.interval)): row.close_time.astimezone(UTC)
+        for row in rows
+    }
 
 
 def last_open_time(connection: Connection, series: Series) -> datetime | None:

@@ -1,0 +1,45 @@
+"""`python -m service`: the service under uvicorn, with as many workers as configured."""
+
+import os
+import sys
+import tempfile
+
+from candlecast.errors import CandlecastError
+from candlecast.settings import load_settings
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    try:
+        settings = load_settings()
+    except CandlecastError as error:
+        print(f"service: {error.message}", file=sys.stderr)  # noqa: T201  # no log level is known yet
+        return error.exit_code
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    with tempfile.TemporaryDirectory(prefix="candlecast-metrics-") as directory:
+        # Before the first import of prometheus_client: there it decides whether workers share their numbers.
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)
+        import uvicorn
+
+        uvicorn.run(
+            "service.__main__:create_app",
+            factory=True,
+            host=settings.service_host,
+            port=settings.service_port,
+            workers=settings.service_workers,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=20,
+        )
+    return 0
+
+
+def create_app() -> object:
+    """Return the ASGI app of one worker."""
+    from service.app import Candlecast
+
+    return Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees
+
+
+if __name__ == "__main__":
+    sys.exit(main())

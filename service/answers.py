@@ -1,0 +1,217 @@
+"""From what the board and the store hold to the shapes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from candlecast import api
+from candlecast.candles import Candles, Series
+from candlecast.forecast import INTERVALS, LEVELS, Forecast
+from candlecast.store.candles import Extent
+from candlecast.store.ledger import Scored
+from candlecast.store.models import NAIVE, Score, Version
+from candlecast.store.runs import RunRow
+from service.board import Board, Said, SeriesBoard
+
+SIMULATED = "simulated"
+_FRESH_INTERVALS = 3
+
+
+def latest(board: Board, series: Series, horizon: int) -> api.LatestForecast:
+    """Return the newest forecast, or the reason why there is none."""
+    state = board.series[series]
+    now = state.clock.now()
+    said = state.said.get(horizon)
+    reason, detail = _silence(state, said, series, now, board.settings.max_staleness)
+    answer: dict[str, Any] = {
+        "series": str(series),
+        "horizon": horizon,
+        "simulated": series.venue == SIMULATED,
+        "now": now,
+        "clock_speed": state.clock.speed,
+        "live_skill": state.skill.get(horizon),
+    }
+    if reason or said is None:
+        return api.LatestForecast(status="abstained", reason=reason, detail=detail, **answer)
+    stale = board.away_since is not None or now >= said.answer.forecast.target_time
+    return api.LatestForecast(stale=stale, **answer, **_spoken(said))
+
+
+def _silence(
+    state: SeriesBoard, said: Said | None, series: Series, now: datetime, max_staleness: int
+) -> tuple[str | None, str | None]:
+    if state.newest is None:
+        return "no_candles", f"no candles of {series} yet; ask for ingestion or wait for the next one"
+    if state.silence is not None:
+        return state.silence.code, state.silence.message
+    if said is None:
+        return "too_late", f"the newest candle of {series} arrived after its target time; wait for the next one"
+    patience = max_staleness * series.interval.delta
+    if now > said.answer.forecast.target_time + patience:
+        return "stale", f"the newest candle of {series} closed at {state.newest:%Y-%m-%d %H:%M} UTC"
+    return None, None
+
+
+def _spoken(said: Said) -> dict[str, Any]:
+    entry, baseline = said.answer, said.baseline
+    return {
+        "status": "ok" if entry.role == "champion" else "baseline",
+        "issued_at": entry.issued_at,
+        **_forecast(entry.forecast),
+        "model_version": entry.model_version,
+        "baseline": api.BaselineForecast(
+            model_version=baseline.model_version,
+            close=baseline.forecast.close,
+            intervals=_intervals(baseline.forecast),
+        ),
+    }
+
+
+def _forecast(forecast: Forecast) -> dict[str, Any]:
+    return {
+        "cutoff": forecast.cutoff,
+        "target_time": forecast.target_time,
+        "last_close": forecast.last_close,
+        "point": api.Point(
+            open=forecast.open, high=forecast.high, low=forecast.low, close=forecast.close, range=forecast.range
+        ),
+        "p_up": forecast.p_up,
+        "quantiles": {f"{level:g}": value for level, value in zip(LEVELS, forecast.quantiles, strict=True)},
+        "intervals": _intervals(forecast),
+    }
+
+
+def _intervals(forecast: Forecast) -> dict[str, api.Bounds]:
+    bounds = ((percent, *forecast.interval(percent)) for percent in INTERVALS)
+    return {str(percent): api.Bounds(lower=lower, upper=upper) for percent, lower, upper in bounds}
+
+
+def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[api.ComputedForecast]:
+    """Yield forecasts of a caller's candles."""
+    status = "baseline" if model_version == NAIVE else "ok"
+    for forecast in forecasts:
+        yield api.ComputedForecast.model_validate(
+            {"horizon": forecast.horizon, "status": status, "model_version": model_version, **_forecast(forecast)}
+        )
+
+
+def ledger_row(series: Series, scored: Scored) -> api.LedgerRow:
+    """Return one row of the ledger with what came."""
+    entry, realised = scored.entry, scored.realised_close
+    forecast = entry.forecast
+    return api.LedgerRow.model_validate(
+        {
+            "series": str(series),
+            "horizon": forecast.horizon,
+            "model_version": entry.model_version,
+            "role": entry.role,
+            "cutoff": forecast.cutoff,
+            "target_time": forecast.target_time,
+            "issued_at": entry.issued_at,
+            "last_close": forecast.last_close,
+            "close": forecast.close,
+            "p_up": forecast.p_up,
+            "intervals": _intervals(forecast),
+            "realised_close": realised,
+            "error": None if realised is None else forecast.close - realised,
+        }
+    )
+
+
+def candle_columns(series: Series, candles: Candles) -> api.CandleColumns:
+    """Return candles as JSON's columns."""
+    names = ("open_time", "open", "high", "low", "close", "volume")
+    columns = candles.columns()
+    return api.CandleColumns.model_validate(
+        {
+            "series": str(series),
+            "interval": str(series.interval),
+            "gaps": sum(gap.missing for gap in candles.gaps()),
+            **{name: columns[name].astype("int64" if name == "open_time" else "float64").tolist() for name in names},
+        }
+    )
+
+
+def series_state(extent: Extent, now: datetime, champion: str | None, *, configured: bool) -> api.SeriesState:
+    """Return how fresh a series is at the venue's `now`."""
+    series = extent.series
+    closed = extent.last_open_time + series.interval.delta if extent.last_open_time else None
+    age = (now - closed).total_seconds() if closed else None
+    return api.SeriesState(
+        series=str(series),
+        venue=series.venue,
+        symbol=str(series.symbol),
+        interval=str(series.interval),
+        configured=configured,
+        simulated=series.venue == SIMULATED,
+        candles=extent.candles,
+        first_open_time=extent.first_open_time,
+        last_close_time=closed,
+        age_seconds=age,
+        fresh=age is not None and age < _FRESH_INTERVALS * series.interval.seconds,
+        champion=champion,
+    )
+
+
+def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion:
+    """Return a model version with its hold-out scores."""
+    return api.ModelVersion(
+        id=version.id,
+        kind=version.kind,
+        venue=version.venue,
+        interval=str(version.interval) if version.interval else None,
+        created_at=version.created_at,
+        champion=version.promoted_at is not None,
+        promoted_at=version.promoted_at,
+        decision=dict(version.decision) if version.decision else None,
+        scores=[
+            {
+                "series": str(score.series),
+                "horizon": score.horizon,
+                "forecaster": score.forecaster,
+                "metric": score.metric,
+                "value": score.value,
+                "count": score.count,
+                "start": score.start,
+                "end": score.end,
+            }
+            for score in scores
+        ],
+        manifest=dict(version.manifest),
+    )
+
+
+def run(row: RunRow, now: datetime) -> api.Run:
+    """Return a run, with how long it took or has taken at the wall clock's `now`, and its ETA."""
+    seconds = ((row.finished_at or now) - row.started_at).total_seconds() if row.started_at else None
+    return api.Run.model_validate(
+        {
+            "id": row.id,
+            "request_id": row.request_id,
+            "job": row.job,
+            "state": row.state,
+            "requested_by": row.requested_by,
+            "requested_at": row.requested_at,
+            "parameters": dict(row.parameters),
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "seconds": seconds,
+            "done": row.done,
+            "failed": row.failed,
+            "target": row.target,
+            "rows": row.rows,
+            "message": row.message,
+            "eta_seconds": _eta(row, seconds),
+            "exit_code": row.exit_code,
+            "error_code": row.error_code,
+            "error": row.error,
+        }
+    )
+
+
+def _eta(row: RunRow, seconds: float | None) -> float | None:
+    if row.state != "running" or not row.target or not row.done or seconds is None:
+        return None
+    return max(0.0, seconds * (row.target - row.done) / row.done)

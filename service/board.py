@@ -1,0 +1,189 @@
+"""What this replica knows: for every configured series the forecasts it answers with, or why there is none."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from candlecast.api import Skill
+from candlecast.baseline import NaiveForecaster
+from candlecast.candles import Candles, Interval, Series
+from candlecast.clock import VenueClock
+from candlecast.errors import CandlecastError, DataError, ModelError, NotEnoughCandles, UsageError
+from candlecast.evaluation import MINIMUM_SCORED, skill_interval
+from candlecast.forecast import Forecast, Forecaster
+from candlecast.settings import Settings
+from candlecast.store import candles as candle_store
+from candlecast.store import clocks, ledger, models
+from candlecast.store.database import Database
+from candlecast.store.ledger import Entry
+from candlecast.xgb import XGBForecaster
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """A model version that answers."""
+
+    id: str
+    forecaster: Forecaster
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the ledger holds for one cutoff and horizon: the answer, and what the baseline said beside it."""
+
+    answer: Entry
+    baseline: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesBoard:
+    """One series at its newest candle. `silence` is the error that kept the forecasters from speaking, if one did."""
+
+    clock: VenueClock = field(default_factory=VenueClock)
+    newest: datetime | None = None
+    champion: str | None = None
+    said: Mapping[int, Said] = field(default_factory=dict)
+    skill: Mapping[int, Skill] = field(default_factory=dict)
+    silence: CandlecastError | None = None
+
+
+class Board:
+    """The state of one worker process. `refresh` is called by one thread; anybody may read."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.naive = NaiveForecaster(settings.horizons)
+        self.reached = False
+        self.away_since: datetime | None = None
+        self.series: dict[Series, SeriesBoard] = {series: SeriesBoard() for series in settings.series}
+        self._champions: dict[tuple[str, Interval], Champion] = {}
+        self._broken: set[str] = set()
+        self._refreshing = threading.Lock()
+
+    def refresh(self) -> None:
+        """Look for new candles and new champions, and say what they call for; raise StoreUnavailable when away."""
+        with self._refreshing:
+            with self.database.begin() as connection:
+                if not self.reached:
+                    candle_store.add_series(connection, self.settings.series)
+                    models.register_naive(connection)
+                newest = candle_store.newest_close_times(connection)
+                wanted = models.champions(connection)
+                known = {venue: clocks.read_clock(connection, venue) for venue in {s.venue for s in self.series}}
+            for kind, model_version in wanted.items():
+                self._load(kind, model_version)
+            for series, board in self.series.items():
+                champion = self._champions.get((series.venue, series.interval))
+                seen = (board.newest, board.champion, board.clock)
+                now = (newest.get(series), champion.id if champion else None, known[series.venue])
+                if not self.reached or seen != now:
+                    self.series[series] = self._speak(series, board, known[series.venue], champion)
+            self.reached = True
+            self.away_since = None
+
+    def away(self) -> None:
+        """Note that the database cannot be reached; what was said before is still answered."""
+        self.away_since = self.away_since or datetime.now(UTC)
+
+    def forecaster(self, series: Series | None, interval: Interval) -> Champion:
+        """Return who forecasts a caller's candles: the champion of their venue and interval, else the baseline."""
+        venues = [series.venue] if series else [s.venue for s in self.settings.series if s.interval == interval]
+        found = (self._champions[venue, interval] for venue in venues if (venue, interval) in self._champions)
+        return next(found, Champion(models.NAIVE, self.naive))
+
+    def own_forecasts(
+        self, series: Series | None, candles: Candles, horizons: Sequence[int] | None, last: int
+    ) -> tuple[str, list[Forecast]]:
+        """Forecast a caller's candles; return who spoke and what. Nothing is written down."""
+        champion = self.forecaster(series, candles.interval)
+        served = champion.forecaster.horizons
+        if missing := [h for h in horizons or () if h not in served]:
+            raise UsageError(f"horizon {missing[0]} is not served; served are {', '.join(map(str, served))}")
+        forecasts = champion.forecaster.forecast(series, candles, last)
+        return champion.id, [f for f in forecasts if horizons is None or f.horizon in horizons]
+
+    def _load(self, kind: tuple[str, Interval], model_version: str) -> None:
+        """Load a new champion and try it before it replaces the one that works; keep that one if it fails."""
+        current = self._champions.get(kind)
+        if (current and current.id == model_version) or model_version in self._broken:
+            return
+        try:
+            with self.database.begin() as connection:
+                artefacts = models.read_artefacts(connection, model_version)
+                manifest = models.version(connection, model_version).manifest
+            forecaster = XGBForecaster.from_bytes(artefacts, manifest)
+        except ModelError as error:
+            self._broken.add(model_version)
+            log.error("champion %s is refused: %s", model_version, error.message)  # a known cause
+            return
+        self._champions[kind] = Champion(model_version, forecaster)
+        log.info("champion %s answers for %s %s", model_version, *kind)
+
+    def _speak(self, series: Series, before: SeriesBoard, clock: VenueClock, champion: Champion | None) -> SeriesBoard:
+        """Forecast from the newest candle, write it down, and return what the ledger then holds."""
+        with self.database.begin() as connection:
+            candles = candle_store.read_last(connection, series, self.naive.window)
+        newest = candles.cutoff if len(candles) else None
+        champion_id = champion.id if champion else None
+        try:
+            entries = self._entries(series, candles, clock, champion)
+        except DataError as error:
+            return SeriesBoard(clock, newest, champion_id, skill=before.skill, silence=error)
+        with self.database.begin() as connection:
+            held = ledger.record(connection, series, entries)
+            skill = {h: _live_skill(connection, series, h) for h in self.settings.horizons}
+        said = _paired(held)
+        return SeriesBoard(clock, newest, champion_id, {**before.said, **said}, skill)
+
+    def _entries(self, series: Series, candles: Candles, clock: VenueClock, champion: Champion | None) -> list[Entry]:
+        """Return what is said now, as far as it is not too late: its target must lie ahead."""
+        said = [(models.NAIVE, "baseline", f) for f in self.naive.forecast(series, candles)]
+        if champion:
+            try:
+                said += [(champion.id, "champion", f) for f in champion.forecaster.forecast(series, candles)]
+            except NotEnoughCandles as error:
+                log.info("the baseline answers for %s: %s", series, error.message)
+        now = clock.now()
+        horizons = self.settings.horizons
+        return [
+            Entry(f, who, role, now)
+            for who, role, f in said
+            if f.target_time > now >= f.cutoff and f.horizon in horizons
+        ]
+
+
+def _live_skill(connection: Connection, series: Series, horizon: int) -> Skill:
+    ours, naive = ledger.read_absolute_errors(connection, series, horizon)
+    skill, lower, upper = skill_interval(ours, naive, horizon)
+    if math.isnan(lower) or math.isnan(upper):
+        return Skill(scored=len(ours), minimum=MINIMUM_SCORED, verdict="too_early")
+    return Skill(
+        scored=len(ours), minimum=MINIMUM_SCORED, skill=skill, lower=lower, upper=upper, verdict=_verdict(lower, upper)
+    )
+
+
+def _verdict(lower: float, upper: float) -> Literal["better", "worse", "not_distinguishable"]:
+    if lower > 0:
+        return "better"
+    return "worse" if upper < 0 else "not_distinguishable"
+
+
+def _paired(held: Sequence[Entry]) -> dict[int, Said]:
+    by_horizon: dict[int, dict[str, Entry]] = {}
+    for entry in held:
+        by_horizon.setdefault(entry.forecast.horizon, {})[entry.role] = entry
+    return {
+        horizon: Said(roles.get("champion", roles["baseline"]), roles["baseline"])
+        for horizon, roles in by_horizon.items()
+    }

@@ -1,0 +1,101 @@
+"""The threads of a worker: one keeps the board up to date, one checks the ledger's chain now and then."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from candlecast.errors import StoreUnavailable
+from candlecast.store import ledger
+from candlecast.store.database import CANDLE_CHANNEL, CHAMPION_CHANNEL, Listener
+from candlecast.store.ledger import ChainState
+from service.board import Board
+
+log = logging.getLogger(__name__)
+
+_AUDIT_SECONDS = 60.0
+# News is looked for even where notifications arrive: one may be lost while the connection is renewed.
+_LISTEN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The last check of the ledger's chain."""
+
+    state: ChainState
+    checked_at: datetime
+
+
+class Follower:
+    """Follows the database until stopped; survives its absence."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.audit: Audit | None = None
+        self._stop = threading.Event()
+        self._listener: Listener | None = None
+        self._threads = [
+            threading.Thread(target=self._follow, name="follower", daemon=True),
+            threading.Thread(target=self._audit, name="auditor", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Start both threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop both threads; returns within a few seconds."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self._hang_up()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._listen()
+                self.board.refresh()
+                self._wait()
+            except StoreUnavailable as error:
+                log.warning("%s; answering what was last known", error.message)
+                self.board.away()
+                self._hang_up()
+                self._stop.wait(self.board.settings.poll_seconds)
+            except Exception:
+                log.exception("the board could not be refreshed")
+                self._stop.wait(self.board.settings.poll_seconds)
+
+    def _listen(self) -> None:
+        if self._listener is None and self.board.database.can_listen:
+            self._listener = self.board.database.listener(CANDLE_CHANNEL, CHAMPION_CHANNEL)
+
+    def _wait(self) -> None:
+        if self._listener is None:
+            self._stop.wait(self.board.settings.poll_seconds)
+            return
+        # In short steps, so that stopping does not have to wait for news.
+        for _ in range(int(_LISTEN_SECONDS)):
+            if self._stop.is_set() or self._listener.wait(1.0):
+                return
+
+    def _hang_up(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _audit(self) -> None:
+        while not self._stop.wait(1.0):
+            with suppress(StoreUnavailable):
+                if self.board.reached and self._due():
+                    with self.board.database.begin() as connection:
+                        state = ledger.verify(connection)
+                    self.audit = Audit(state, datetime.now(UTC))
+                    if not state.intact:
+                        log.error("the ledger is broken at %s", state.broken_at)
+
+    def _due(self) -> bool:
+        return self.audit is None or (datetime.now(UTC) - self.audit.checked_at).total_seconds() >= _AUDIT_SECONDS

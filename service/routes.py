@@ -1,0 +1,308 @@
+"""The public API: every route of `/v1`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy import Connection
+
+from candlecast import api, metrics
+from candlecast.candles import Candles, Interval, Series
+from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UnknownSeries, UsageError
+from candlecast.store import candles as candle_store
+from candlecast.store import ledger, models, runs
+from candlecast.store.clocks import read_clock
+from service import answers
+from service.board import Board
+from service.follower import Follower
+from service.limits import BoundedBodies
+from service.problems import handle_problems
+
+MAX_ROWS = 5000
+
+_problems: dict[int | str, dict[str, object]] = {
+    code: {"model": api.Problem} for code in (400, 401, 404, 413, 422, 503)
+}
+router = APIRouter(prefix="/v1", responses=_problems)
+
+
+def create_api() -> FastAPI:
+    """Return the app; whoever serves it sets `state.board` and `state.follower` before the first request."""
+    app = FastAPI(
+        title="candlecast",
+        version=version("candlecast"),
+        summary="Forecasts of crypto candles, written down before the future is known and scored after",
+        docs_url=None,
+        redoc_url=None,
+    )
+    handle_problems(app)
+    app.include_router(router)
+    app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
+    app.add_middleware(BoundedBodies)
+    return app
+
+
+def _board(request: Request) -> Board:
+    board: Board = request.app.state.board
+    return board
+
+
+def _reached(board: Annotated[Board, Depends(_board)]) -> Board:
+    if not board.reached:
+        raise StoreUnavailable("this replica has not reached the database yet; try again in a few seconds")
+    return board
+
+
+BoardNow = Annotated[Board, Depends(_reached)]
+SeriesName = Annotated[str, Query(description="Such as `binance:BTC-USDT:15m`")]
+Last = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Only the newest N")]
+
+
+def _caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+    """Return the name of the token that the request carries; every token is compared, in constant time each."""
+    tokens = _board(request).settings.api_tokens
+    if not tokens:
+        raise Unauthorized("no token is configured, so nothing can be changed; set CANDLECAST_API_TOKENS")
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("this needs a token; send it as `Authorization: Bearer ...`")
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    names = [name for name, known in tokens.items() if hmac.compare_digest(known, digest)]
+    if not names:
+        raise Unauthorized("this token is not known")
+    return names[0]
+
+
+def _configured(board: Board, name: str) -> Series:
+    series = _parse_series(name)
+    if series not in board.series:
+        raise UnknownSeries(f"{series} is not configured; GET /v1/series lists what is", series=name)
+    return series
+
+
+def _parse_series(name: str) -> Series:
+    try:
+        return Series.parse(name)
+    except UsageError as error:
+        raise UnknownSeries(error.message, series=name) from None
+
+
+def _champions(connection: Connection) -> dict[tuple[str, Interval], str]:
+    return models.champions(connection)
+
+
+@router.get("/forecasts/latest")
+async def latest_forecasts(
+    board: BoardNow,
+    series: Annotated[str | None, Query(description="All configured series when left out")] = None,
+    horizon: Annotated[int | None, Query(ge=1, description="All configured horizons when left out")] = None,
+) -> api.LatestForecasts:
+    """Return the newest forecasts, or for each the reason why there is none."""
+    wanted = [_configured(board, series)] if series is not None else list(board.series)
+    horizons = board.settings.horizons
+    if horizon is not None and horizon not in horizons:
+        raise UsageError(f"horizon {horizon} is not configured; configured are {', '.join(map(str, horizons))}")
+    found = [answers.latest(board, s, h) for s in wanted for h in ([horizon] if horizon else horizons)]
+    for answer in found:
+        metrics.LATEST_ANSWERS.labels(answer.status, answer.reason or "").inc()
+    return api.LatestForecasts(forecasts=found)
+
+
+@router.post("/forecasts")
+def forecast_own_candles(board: BoardNow, request: api.ForecastRequest) -> api.ComputedForecasts:
+    """Forecast from a caller's own candles. Nothing is written into the ledger."""
+    interval = Interval.parse(request.interval)
+    series = _parse_series(request.series) if request.series is not None else None
+    if series is not None and series.interval != interval:
+        raise UsageError(f"the series {series} does not have the interval {interval}")
+    count, most = len(request.candles.open_time), board.settings.max_request_candles
+    if count > most:
+        raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
+    candles = Candles.of(interval, **request.candles.model_dump())
+    model_version, forecasts = board.own_forecasts(series, candles, request.horizons, request.last)
+    return api.ComputedForecasts(
+        interval=str(interval), series=request.series, forecasts=list(answers.computed(model_version, forecasts))
+    )
+
+
+@router.get("/forecasts")
+def read_ledger(
+    board: BoardNow,
+    series: SeriesName,
+    horizon: Annotated[int, Query(ge=1)] = 1,
+    last: Last = 500,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    role: Annotated[str | None, Query(pattern="^(champion|challenger|baseline)$")] = None,
+) -> api.LedgerRows:
+    """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered."""
+    wanted = _parse_series(series)
+    with board.database.begin() as connection:
+        rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=2 * last, start=start, end=end)
+    if role is None:
+        rows = _answered(rows)
+    return api.LedgerRows(forecasts=[answers.ledger_row(wanted, row) for row in rows[-last:]])
+
+
+def _roles(role: str | None) -> tuple[str, ...]:
+    return (role,) if role else ("champion", "baseline")
+
+
+def _answered(rows: list[ledger.Scored]) -> list[ledger.Scored]:
+    """Keep for each cutoff the champion's row where there is one, else the baseline's."""
+    by_cutoff: dict[datetime, ledger.Scored] = {}
+    for row in rows:
+        cutoff = row.entry.forecast.cutoff
+        if cutoff not in by_cutoff or row.entry.role == "champion":
+            by_cutoff[cutoff] = row
+    return list(by_cutoff.values())
+
+
+@router.get("/candles")
+def read_candles(
+    board: BoardNow,
+    series: SeriesName,
+    last: Last = 500,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> api.CandleColumns:
+    """Return stored candles with start <= open_time < end, the newest `last` of them."""
+    wanted = _parse_series(series)
+    with board.database.begin() as connection:
+        candles = candle_store.read(connection, wanted, start=start, end=end) if start else None
+        if candles is None:
+            candles = candle_store.read_last(connection, wanted, last, before=end)
+    return answers.candle_columns(wanted, candles[-last:])
+
+
+@router.get("/series")
+def list_series(board: BoardNow) -> api.SeriesList:
+    """Return what is configured or stored, and how fresh it is."""
+    with board.database.begin() as connection:
+        extents = candle_store.extents(connection)
+        champions = models.champions(connection)
+        clocks = {venue: read_clock(connection, venue) for venue in {extent.series.venue for extent in extents}}
+    states = [
+        answers.series_state(
+            extent,
+            clocks[extent.series.venue].now(),
+            champions.get((extent.series.venue, extent.series.interval)),
+            configured=extent.series in board.series,
+        )
+        for extent in extents
+    ]
+    return api.SeriesList(series=states, horizons=list(board.settings.horizons))
+
+
+@router.get("/models")
+def list_models(board: BoardNow, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> api.ModelVersions:
+    """Return the newest model versions, why each was promoted or refused, and their hold-out scores."""
+    with board.database.begin() as connection:
+        versions = models.versions(connection, limit=limit)
+        scores = models.scores(connection, [version.id for version in versions])
+    return api.ModelVersions(models=[answers.model_version(one, scores[one.id]) for one in versions])
+
+
+@router.get("/runs")
+def list_runs(
+    board: BoardNow,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    job: api.JobName | None = None,
+    request_id: int | None = None,
+) -> api.Runs:
+    """Return waiting requests and runs, newest first."""
+    with board.database.begin() as connection:
+        rows = runs.recent(connection, limit=limit, job=job, request_id=request_id)
+    now = datetime.now(UTC)
+    return api.Runs(runs=[answers.run(row, now) for row in rows])
+
+
+@router.get("/runs/{run_id}")
+def read_run(board: BoardNow, run_id: int) -> api.Run:
+    """Return one run."""
+    with board.database.begin() as connection:
+        row = runs.run(connection, run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id}; GET /v1/runs lists them")
+    return answers.run(row, datetime.now(UTC))
+
+
+@router.post("/runs", status_code=202)
+def request_run(
+    board: BoardNow, request: api.RunRequest, response: Response, caller: Annotated[str, Depends(_caller)]
+) -> api.Run:
+    """Ask for a run. It starts as soon as no other run of its job is going on."""
+    parameters: dict[str, object] = {}
+    if request.series is not None:
+        parameters["series"] = [str(_configured(board, name)) for name in request.series]
+    if request.start is not None:
+        if request.start.tzinfo is None:
+            raise UsageError("start has no time zone; write it like 2025-09-01T00:00:00Z")
+        parameters["start"] = request.start.isoformat()
+    with board.database.begin() as connection:
+        request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
+        row = runs.recent(connection, limit=1, request_id=request_id)[0]
+    response.headers["Location"] = f"/v1/runs?request_id={request_id}"
+    return answers.run(row, datetime.now(UTC))
+
+
+@router.get("/status")
+def read_status(request: Request, board: BoardNow) -> api.ServiceStatus:
+    """Return the state of the whole product."""
+    follower: Follower = request.app.state.follower
+    states = board.series.items()
+    fresh = sum(
+        state.newest is not None and state.clock.now() - state.newest < 3 * series.interval.delta
+        for series, state in states
+    )
+    clocks = {series.venue: state.clock for series, state in states}
+    audit = follower.audit
+    return api.ServiceStatus(
+        version=version("candlecast"),
+        database="away" if board.away_since else "ok",
+        venues=[
+            api.VenueState(venue=venue, now=clock.now(), clock_speed=clock.speed, simulated=venue == answers.SIMULATED)
+            for venue, clock in sorted(clocks.items())
+        ],
+        series=len(states),
+        fresh_series=fresh,
+        champions=len({(series.venue, series.interval) for series, state in states if state.champion}),
+        ledger_rows=_ledger_rows(board, follower),
+        ledger_intact=audit.state.intact if audit else None,
+        ledger_checked_at=audit.checked_at if audit else None,
+        ledger_broken_at=audit.state.broken_at if audit else None,
+    )
+
+
+def _ledger_rows(board: Board, follower: Follower) -> int:
+    try:
+        with board.database.begin() as connection:
+            return ledger.length(connection)
+    except StoreUnavailable:
+        return follower.audit.state.rows if follower.audit else 0
+
+
+def index(request: Request) -> Response:
+    """Answer programs with one line, browsers with a small page of links."""
+    about = {"ok": True, "service": "candlecast", "version": version("candlecast")}
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(about)
+    links = ("/v1/forecasts/latest", "/v1/series", "/v1/models", "/v1/runs", "/v1/status", "/metrics", "/openapi.json")
+    items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>candlecast</title>'
+        '<meta name="color-scheme" content="light dark"><style>body{font:1rem/1.6 system-ui;margin:2rem}</style>'
+        f"<h1>candlecast {about['version']}</h1><p>The screen is another address; this is the API.</p><ul>{items}</ul>"
+    )
+
+
+def exposition() -> Response:
+    """Return Prometheus' metrics."""
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
