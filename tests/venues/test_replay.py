@@ -201,7 +201,7 @@ def test_folder_without_candles_says_what_was_skipped(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"holds no \.csv\.gz file"):
         scan(tmp_path)
     write(tmp_path, "yahoo-AAPL-1d-2022-04-07-2022-12-16.csv.gz")
-    with pytest.raises(ConfigurationError, match="1 files skipped: yahoo-AAPL-1d-2022-04-07.*AAPL does not"):
+    with pytest.raises(ConfigurationError, match=r"1 files skipped: yahoo-AAPL-1d-2022-04-07.*AAPL does not"):
         scan(tmp_path)
 
 
