@@ -203,11 +203,11 @@ def newey_west_variance(values: Floats, horizon: int) -> float:
     """Return the variance of the mean of `values`, allowing for dependence between neighbours.
 
     Bartlett weights: Newey and West (1987), Econometrica 55. Lags: floor(4 (n / 100)^(2/9)), the rule of Newey and
-    West (1994), Review of Economic Studies 61, but at least horizon - 1, over which overlapping targets depend on
-    each other by construction.
+    West (1994), Review of Economic Studies 61, but at least 4 (horizon - 1): targets overlap over horizon - 1 rows by
+    construction, and weights that have fallen to zero there would miss a quarter of that variance.
     """
     count = len(values)
-    lags = min(max(horizon - 1, int(4 * (count / 100) ** (2 / 9))), count - 1)
+    lags = min(max(4 * (horizon - 1), int(4 * (count / 100) ** (2 / 9))), count - 1)
     centred = values - values.mean()
     total = float(centred @ centred)
     for lag in range(1, lags + 1):
