@@ -5,6 +5,7 @@ Built once at the border of a process (`__main__`) and passed down; nothing else
 
 import itertools
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severity that is logged."""
+
+    def wanted_series(self, parameters: Mapping[str, Any]) -> tuple[Series, ...]:
+        """Return the series that a run's parameters name, or all; raise UsageError for one that is not configured."""
+        named = tuple(Series.parse(text) for text in parameters.get("series") or ())
+        if unknown := [str(series) for series in named if series not in self.series]:
+            raise UsageError(f"not configured: {', '.join(unknown)}; add it to CANDLECAST_SERIES")
+        return named or self.series
 
     @field_validator("series", mode="before")
     @classmethod

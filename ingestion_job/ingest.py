@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from candlecast.candles import Series
 from candlecast.clock import VenueClock
-from candlecast.errors import CandlecastError, UsageError
+from candlecast.errors import CandlecastError
 from candlecast.jobs import Interrupted, Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
@@ -39,7 +39,7 @@ class Range:
 
 def ingest(run: Run, settings: Settings) -> str:
     """Ingest what the run's parameters name, or all configured series; return a summary sentence."""
-    wanted = _wanted(run, settings)
+    wanted = settings.wanted_series(run.parameters)
     by_venue: dict[str, list[Series]] = {}
     for series in wanted:
         by_venue.setdefault(series.venue, []).append(series)
@@ -47,13 +47,6 @@ def ingest(run: Run, settings: Settings) -> str:
     for name, members in by_venue.items():
         total += _ingest_venue(run, settings, name, members)
     return f"{total.inserted} new and {total.updated} restated candles in {len(wanted)} series"
-
-
-def _wanted(run: Run, settings: Settings) -> Sequence[Series]:
-    named = [Series.parse(text) for text in run.parameters.get("series") or []]
-    if unknown := [str(series) for series in named if series not in settings.series]:
-        raise UsageError(f"not configured: {', '.join(unknown)}; add it to CANDLECAST_SERIES")
-    return named or settings.series
 
 
 def _ingest_venue(run: Run, settings: Settings, name: str, members: Sequence[Series]) -> Written:

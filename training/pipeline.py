@@ -80,7 +80,7 @@ def train(
     """
     kept, left_out = _enough(candles, minimum)
     split = _split(kept, horizons)
-    steps = _Steps(progress, 4 + len(kept))
+    steps = _Steps(progress, step_count(len(kept)))
     steps.done(f"judging on cutoffs from {split.test_start:%Y-%m-%d %H:%M} UTC on")
     twin = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, train_end=split.train_end)
     steps.done("fitted on what came before")
@@ -95,6 +95,11 @@ def train(
     }
     steps.done(f"{'promote' if decision.promote else 'refuse'}: {decision.reason}")
     return Challenger(forecaster, manifest, forecaster.to_bytes(), scores, decision, left_out)
+
+
+def step_count(series: int) -> int:
+    """Return how many steps `train` reports for that many series."""
+    return 4 + series
 
 
 class _Steps:

@@ -1,0 +1,111 @@
+"""Training as a job: candles out of the store, the challenger and the decision about it back in."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from candlecast.candles import Candles, Interval, Series
+from candlecast.errors import CandlecastError, ModelError, UnknownSeries
+from candlecast.jobs import Interrupted, Run
+from candlecast.logs import log_context
+from candlecast.settings import Settings
+from candlecast.store import candles as candle_store
+from candlecast.store import models
+from candlecast.store.clocks import read_clock
+from candlecast.store.models import Score, Version
+from candlecast.xgb import XGBForecaster
+from training.pipeline import Challenger, ScoreRow, step_count, train
+
+log = logging.getLogger(__name__)
+
+Kind = tuple[str, Interval]
+
+_SEED = 0
+
+
+def train_models(run: Run, settings: Settings) -> str:
+    """Train one model per venue and interval of the wanted series; return a summary sentence."""
+    kinds: dict[Kind, list[Series]] = {}
+    for series in settings.wanted_series(run.parameters):
+        kinds.setdefault((series.venue, series.interval), []).append(series)
+    run.plan(sum(step_count(len(members)) for members in kinds.values()))
+    outcomes = []
+    for kind, members in kinds.items():
+        name = f"{kind[0]} {kind[1]}"
+        with log_context(model=name):
+            try:
+                promoted = _train_one(run, settings, kind, members)
+                outcomes.append(f"{name} {'promoted' if promoted else 'refused'}")
+            except Interrupted:
+                raise
+            except CandlecastError as error:
+                run.fail(name, error)
+    return ", ".join(outcomes) or "nothing trained"
+
+
+def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Series]) -> bool:
+    with run.database.begin() as connection:
+        now = read_clock(connection, kind[0]).now()
+        candles = {series: _candles(connection, series) for series in members}
+        champion = _champion(connection, kind)
+    challenger = train(
+        candles,
+        settings.horizons,
+        champion=champion,
+        seed=_SEED,
+        threads=settings.train_threads,
+        minimum=settings.min_train_candles,
+        progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
+    )
+    return _register(run, kind, challenger, now)
+
+
+def _candles(connection: Connection, series: Series) -> Candles:
+    try:
+        return candle_store.read(connection, series)
+    except UnknownSeries:
+        return Candles.empty(series.interval)
+
+
+def _champion(connection: Connection, kind: Kind) -> XGBForecaster | None:
+    """Load the champion; one that no longer loads cannot defend its place."""
+    model_version = models.champions(connection).get(kind)
+    if model_version is None:
+        return None
+    try:
+        manifest = models.version(connection, model_version).manifest
+        return XGBForecaster.from_bytes(models.read_artefacts(connection, model_version), manifest)
+    except ModelError as error:
+        log.warning("champion %s does not load: %s", model_version, error.message)
+        return None
+
+
+def _register(run: Run, kind: Kind, challenger: Challenger, now: datetime) -> bool:
+    decision = challenger.decision
+    version = Version(
+        id=f"{kind[0]}-{kind[1]}-{now:%Y%m%dT%H%MZ}-{run.id}",
+        kind="xgboost",
+        venue=kind[0],
+        interval=kind[1],
+        created_at=now,
+        manifest=challenger.manifest,
+        decision={"promote": decision.promote, "reason": decision.reason, "numbers": decision.numbers},
+        promoted_at=None,
+    )
+    scores = [_score(row) for row in challenger.scores]
+    with run.database.begin() as connection:
+        models.register(connection, version, challenger.artefacts, scores, run.id)
+        if decision.promote:
+            models.promote(connection, version, now=now, reason=decision.reason)
+    log.info("%s %s: %s", version.id, "promoted" if decision.promote else "refused", decision.reason)
+    return decision.promote
+
+
+def _score(row: ScoreRow) -> Score:
+    value = row.value if math.isfinite(row.value) else None
+    return Score(row.series, row.horizon, row.forecaster, row.metric, value, row.count, row.start, row.end)
