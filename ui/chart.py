@@ -23,6 +23,7 @@ from ui.words import words
 NARROW = 720
 _NARROW_CANDLES = 24
 _LINE_ABOVE = 240
+_GHOST_LEAST = 5  # px: a thinner body could not be told from a line
 
 Xs = list[float | None]
 
@@ -347,7 +348,7 @@ def _future(drawing: go.Figure, frame: Frame, snapshot: Snapshot, rows: Rows, lo
     labels += _said_line(
         drawing, forecasts, rows, colour, say["label_baseline" if snapshot.baseline else "label_forecast"]
     )
-    _ghost(drawing, forecasts[0], rows, colour, colours["surface"])
+    _ghost(drawing, frame, forecasts[0], rows, colour)
     tip = max(to_ms(f.target_time) for f in forecasts if f.target_time)
     for label in spread(labels, frame):
         drawing.add_annotation(**frame.label(label, max(tip, rows.cutoff + rows.step), "middle"))
@@ -395,17 +396,26 @@ def _said_line(drawing: go.Figure, forecasts: list[LatestForecast], rows: Rows, 
     return [Label(f"<b>{escape(word)}</b>", ys[-1], colour)]
 
 
-def _ghost(drawing: go.Figure, forecast: LatestForecast, rows: Rows, colour: str, surface: str) -> None:
+def _ghost(drawing: go.Figure, frame: Frame, forecast: LatestForecast, rows: Rows, colour: str) -> None:
     point = forecast.point
     if forecast.horizon != 1 or point is None or point.open is None or point.high is None or point.low is None:
         return
     half, middle = 0.3 * rows.step, rows.cutoff + rows.step / 2
     top, bottom = max(point.open, point.close), min(point.open, point.close)
+    thin = max(0.0, _GHOST_LEAST * frame.pixel - (top - bottom)) / 2
+    top, bottom = top + thin, bottom - thin
     line = {"color": colour, "width": 2, "dash": "2px,2px"}
     for start, end in ((point.high, top), (bottom, point.low)):
         drawing.add_shape(type="line", x0=middle, x1=middle, y0=start, y1=end, line=line, name="ghost")
     drawing.add_shape(
-        type="rect", x0=middle - half, x1=middle + half, y0=bottom, y1=top, fillcolor=surface, line=line, name="ghost"
+        type="rect",
+        x0=middle - half,
+        x1=middle + half,
+        y0=bottom,
+        y1=top,
+        fillcolor=frame.colours["surface"],
+        line=line,
+        name="ghost",
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from candlecast.candles import from_ms
-from ui.format import Language, axis_date
+from ui.format import Language, axis_date, number
 from ui.theme import FONTS, Mode, tokens
 
 _MINUTE = 60_000
@@ -116,14 +117,25 @@ class Frame:
 
 
 def spread(labels: list[Label], frame: Frame) -> list[Label]:
-    """Push labels apart that are closer than one line, from the lowest up, and keep their order."""
-    placed: list[Label] = []
+    """Push labels apart that are closer than one line, evenly around where they would stand; keep their order."""
     room = _LINE * frame.pixel
+    groups: list[list[Label]] = []
     for label in sorted(labels, key=lambda one: one.at):
-        least = placed[-1].at + room if placed else label.at
-        placed.append(replace(label, at=max(label.at, least)))
-    over = placed[-1].at - frame.high if placed else 0
-    return [replace(label, at=label.at - over) for label in placed] if over > 0 else placed
+        groups.append([label])
+        while len(groups) > 1 and _bottom(groups[-1], room) < _top(groups[-2], room) + room:
+            last = groups.pop()
+            groups[-1] += last
+    return [
+        replace(label, at=_bottom(group, room) + place * room) for group in groups for place, label in enumerate(group)
+    ]
+
+
+def _bottom(group: list[Label], room: float) -> float:
+    return sum(label.at for label in group) / len(group) - (len(group) - 1) / 2 * room
+
+
+def _top(group: list[Label], room: float) -> float:
+    return _bottom(group, room) + (len(group) - 1) * room
 
 
 def time_ticks(start: int, end: int, language: Language, most: int) -> list[tuple[int, str]]:
@@ -167,7 +179,10 @@ def axes(frame: Frame) -> dict[str, Any]:
         },
     }
     if not frame.narrow:
-        layout["yaxis3"] = _axis(frame, frame.volume, [0, frame.volume_limit * 1.05]) | {"nticks": 3}
+        layout["yaxis3"] = _axis(frame, frame.volume, [0, frame.volume_limit * 1.05]) | {
+            "nticks": 3,
+            "tickformat": ",",
+        }
     return layout
 
 
@@ -215,6 +230,8 @@ def _axis(frame: Frame, domain: Span, span: list[float]) -> dict[str, Any]:
 def _error_axis(frame: Frame) -> dict[str, Any]:
     limit = frame.error_limit
     half = float(f"{limit / 1.6:.1g}")
-    ticks = {"tickmode": "array", "tickvals": [-half, 0, half], "tickformat": "+~g"}
+    places = max(0, -math.floor(math.log10(half)))
+    texts = [number(value, places, frame.language, signed=True) for value in (-half, 0, half)]
+    ticks = {"tickmode": "array", "tickvals": [-half, 0, half], "ticktext": texts}
     zero = {"zeroline": True, "zerolinecolor": frame.colours["edge"], "zerolinewidth": 1}
     return _axis(frame, frame.error, [-limit, limit]) | ticks | zero

@@ -110,8 +110,9 @@ def pick(listing: SeriesList, wanted: str | None) -> str | None:
         alike = [name for name in names if name.startswith(venue_symbol)]
         if alike:
             return alike[0]
-    filled = [s.series for s in listing.series if s.configured and s.candles]
-    return next(iter(filled), names[0])
+    filled = [s for s in listing.series if s.configured and s.candles]
+    earned = [s.series for s in filled if s.champion]
+    return next(iter(earned), filled[0].series if filled else names[0])
 
 
 def look(client: Client, series: str | None, horizon: int | None, before: Snapshot | None) -> Snapshot:

@@ -56,7 +56,8 @@ def chart_words(snapshot: Snapshot | None, rows: Rows | None, language: Language
     alt = f'<p class="unseen" id="chart-alt">{escape(alternative(snapshot, rows, language))}</p>'
     if snapshot is None or rows is None:
         return alt
-    return f'{alt}<details class="table"><summary>{escape(say["table"])}</summary>{_table(snapshot, rows, language)}</details>'
+    summary = f"<summary>{escape(say['table'])}</summary>"
+    return f'{alt}<details class="table">{summary}{_table(snapshot, rows, language)}</details>'
 
 
 def _table(snapshot: Snapshot, rows: Rows, language: Language) -> str:

@@ -133,13 +133,19 @@ _PLAIN: Final[dict[str, str]] = {
     "block_padding": "0px",
     "body_text_size": "14px",
     "block_border_width": "0px",
+    "checkbox_shadow": "none",
+    "input_border_width": "1px",
+    "button_border_width": "1px",
+    "button_large_text_size": "14px",
+    "button_large_text_weight": "500",
+    "button_medium_text_size": "14px",
+    "button_medium_text_weight": "500",
+    "checkbox_label_shadow": "none",
     "button_transform_hover": "none",
     "button_transform_active": "none",
 }
 
-_SHADOWED: Final = ("block", "button_primary", "button_secondary", "input", "checkbox")
-    f"{part}_shadow" for part in ("block", "button_primary", "button_secondary", "input", "checkbox")
-)
+_SHADOWED: Final = ("block", "button_primary", "button_secondary", "input")
 
 
 def tokens(mode: Mode) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""Run the screen: `python -m ui`."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+
+from candlecast.errors import CandlecastError, ConfigurationError
+from candlecast.settings import Settings, load_settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the screen until it is stopped; return the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(ui_host=given.host, ui_port=given.port, api_base_url=given.api_base_url)
+        _refuse_busy(settings.ui_host, settings.ui_port)
+    except CandlecastError as error:
+        print(f"ui: {error.message}", file=sys.stderr)  # noqa: T201 - a command speaks to its caller
+        return error.exit_code
+    _serve(settings)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ui", description="The analyst's screen, over the HTTP API.")
+    parser.add_argument("--host", help="address to listen on (CANDLECAST_UI_HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on (CANDLECAST_UI_PORT)")
+    parser.add_argument("--api-base-url", help="where the service is (CANDLECAST_API_BASE_URL)")
+    return parser
+
+
+def _refuse_busy(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens there, "
+                "or set CANDLECAST_UI_PORT to a free one"
+            ) from None
+
+
+def _serve(settings: Settings) -> None:
+    # Seconds of imports: only once it is clear that the screen can start.
+    import uvicorn
+
+    from candlecast.client import Client
+    from ui.app import create_app
+
+    own = settings.api_token.get_secret_value() if settings.api_token else None
+
+    def connect(token: str | None) -> Client:
+        return Client(settings.api_base_url, own or token)
+
+    app = create_app(connect, has_token=own is not None)
+    print(f"screen: http://{settings.ui_host}:{settings.ui_port}", flush=True)  # noqa: T201
+    uvicorn.run(
+        app, host=settings.ui_host, port=settings.ui_port, log_level=settings.log_level.lower(), access_log=False
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

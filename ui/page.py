@@ -1,0 +1,200 @@
+"""What the page remembers between two looks, and how the controls' values become choices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from candlecast.candles import to_ms
+from candlecast.client import ApiError, Client, ServiceAway
+from candlecast.errors import CandlecastError
+from ui import panels
+from ui.chart import NARROW, Look, figure
+from ui.format import Language, moment_text
+from ui.snapshot import Snapshot, look
+from ui.words import HTML_LANG, spoken, words
+
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the reader wants to see it."""
+
+    language: Language = "en"
+    dark: bool = False
+    width: int = 1440
+    past: bool = True
+    line: bool = False
+
+    @property
+    def look(self) -> Look:
+        """The part that the chart needs."""
+        return Look(self.language, "dark" if self.dark else "light", self.width, self.past, self.line)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes a new drawing necessary; not every pixel of width does."""
+        return (self.language, self.dark, self.width < NARROW, self.past, self.line)
+
+
+@dataclass(eq=False)
+class Session:
+    """One open page: the last good look at the service, what is wrong now, and what is on the screen."""
+
+    snapshot: Snapshot | None = None
+    trouble: CandlecastError | None = None
+    mark: int = 0
+    """Grows with every choice the reader makes, so that a slower answer to an older one can be dropped."""
+    shown: tuple[object, ...] = field(default=())
+
+    def begin(self) -> int:
+        """Note that the reader has chosen something."""
+        self.mark += 1
+        return self.mark
+
+    def trouble_line(self, language: Language, every: float) -> str:
+        """Return what is wrong as a sentence, empty when nothing is."""
+        if self.trouble is None:
+            return ""
+        say, seconds = words(language), f"{every:.0f}{THIN}s"
+        again = say["away_again"].format(s=seconds)
+        parts = [self._cause(self.trouble, language, seconds)]
+        if not (isinstance(self.trouble, ApiError) and self.trouble.status == 429):
+            parts.append(again)
+        if self.snapshot is not None:
+            parts.append(say["away_since"].format(time=moment_text(self.snapshot.taken_at, language)))
+        return " ".join(parts)
+
+    @staticmethod
+    def _cause(trouble: CandlecastError, language: Language, seconds: str) -> str:
+        say = words(language)
+        if not isinstance(trouble, ApiError):
+            return say["away"]
+        if trouble.status == 429:
+            return say["many_requests"].format(s=seconds)
+        if trouble.code == "unreadable_answer":
+            return say["unreadable"].format(detail=trouble.message)
+        if trouble.status in (502, 503, 504):
+            return say["away"]
+        request = (trouble.problem.model_extra or {}).get("request_id") or trouble.code
+        return say["failed"].format(id=request)
+
+
+def refresh(session: Session, client: Client, series: str | None, horizon: int | None, keep: int | None = None) -> None:
+    """Look again; on failure the old figures stay. With `keep`, drop the answer when the reader chose since."""
+    mark = session.mark if keep is None else keep
+    try:
+        fresh = look(client, series, horizon, session.snapshot)
+    except (ApiError, ServiceAway) as error:
+        if session.mark == mark:
+            session.trouble = error
+        return
+    if session.mark == mark:
+        session.snapshot, session.trouble = fresh, None
+
+
+def follow_view(session: Session, view: View) -> bool:
+    """Return whether the screen already shows this, and note that it does now."""
+    content = session.snapshot.content if session.snapshot else (str(session.trouble),)
+    key = (view.key, content)
+    same = session.shown == key
+    session.shown = key
+    return same
+
+
+def read(
+    browser: str,
+    pair: str | None,
+    interval: str | None,
+    horizon: int | None,
+    language: str | None,
+    dark: bool | None,
+    past: bool,
+    style: str,
+    session: Session,
+) -> tuple[View, str | None, int | None, Session]:
+    """Return the controls' values as view, series and horizon."""
+    width = _browser(browser).get("width")
+    view = View(
+        language=spoken(language),
+        dark=bool(dark),
+        width=int(width) if isinstance(width, int | float) else 1440,
+        past=bool(past),
+        line=style == "line",
+    )
+    series = f"{pair}:{interval}" if pair and interval else None
+    return view, series, horizon, session
+
+
+def restored(browser: str) -> tuple[View, str | None, int | None]:
+    """Return view, series and horizon as this browser had them last, or what it asks for by itself."""
+    known = _browser(browser)
+    width, horizon = known.get("width"), known.get("horizon")
+    view = View(
+        language=spoken(str(known.get("language") or known.get("browser") or "en")),
+        dark=bool(known.get("dark")),
+        width=int(width) if isinstance(width, int | float) else 1440,
+    )
+    pair, interval = known.get("series"), known.get("interval")
+    series = f"{pair}:{interval}" if pair and interval else None
+    return view, series, horizon if isinstance(horizon, int) else None
+
+
+def _browser(text: str | None) -> dict[str, Any]:
+    try:
+        known = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def choices(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[str], list[tuple[str, int]]]:
+    """Return what the pickers offer: venue and symbol, the intervals of the chosen one, the horizons."""
+    names = [state.series for state in snapshot.listing.series]
+    pairs = list(dict.fromkeys(name.rpartition(":")[0] for name in names))
+    chosen = (snapshot.series or "").rpartition(":")[0]
+    intervals = [name.rpartition(":")[2] for name in names if name.rpartition(":")[0] == chosen]
+    horizons = [f.horizon for f in snapshot.forecasts] or snapshot.listing.horizons
+    return (
+        [(pair.replace(":", " · "), pair) for pair in pairs],
+        sorted(intervals, key=_length),
+        [(str(horizon), horizon) for horizon in horizons],
+    )
+
+
+def _length(interval: str) -> int:
+    return int(interval[:-1]) * {"m": 1, "h": 60, "d": 1440}[interval[-1]]
+
+
+def pulse(session: Session, view: View) -> str:
+    """Return the hidden element from which the browser takes clock, title, language and the announcement."""
+    snapshot, now = session.snapshot, datetime.now(UTC)
+    forecast = snapshot.forecast if snapshot else None
+    cutoff = to_ms(forecast.cutoff) if forecast and forecast.cutoff else ""
+    data = {
+        "now": snapshot_now(snapshot, now),
+        "speed": snapshot.speed if snapshot else 1,
+        "lang": HTML_LANG[view.language],
+        "title": panels.page_title(snapshot, view.language),
+        "key": f"{snapshot.series}/{snapshot.horizon}|{cutoff}" if snapshot and cutoff else "",
+        "say": panels.announcement(snapshot, view.language),
+    }
+    return "<i hidden " + " ".join(f'data-{name}="{escape(str(value))}"' for name, value in data.items()) + "></i>"
+
+
+def snapshot_now(snapshot: Snapshot | None, wall: datetime) -> int:
+    """Return the venue's clock in epoch milliseconds, carried on from the last good look."""
+    if snapshot is None:
+        return to_ms(wall)
+    return to_ms(snapshot.now) + round(snapshot.speed * (wall - snapshot.taken_at).total_seconds() * 1000)
+
+
+def figure_json(snapshot: Snapshot | None, look: Look) -> str:
+    """Return the chart with Plotly's settings, which Gradio does not offer: no mode bar, no double click to zoom."""
+    drawn = json.loads(figure(snapshot, look).to_json())
+    drawn["config"] = {"displayModeBar": False, "doubleClick": False, "showTips": False, "scrollZoom": False}
+    return json.dumps(drawn)

@@ -1,0 +1,131 @@
+// What only the browser can do: ticking lengths of time, remembered choices, zoom that survives a refresh, landmarks.
+(() => {
+  const KEY = "candlecast:choices";
+  const TOKEN = "candlecast:token";
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const THIN = "\u202f";
+  const clock = { now: null, speed: 1, at: 0, stamp: null };
+  const zoom = { series: null, ranges: null };
+  let announced = null;
+
+  const saved = () => {
+    try { return JSON.parse(localStorage.getItem(KEY)) || {}; } catch { return {}; }
+  };
+  const url = new URL(location.href);
+  const theme = saved().dark;
+  if (theme !== undefined && !url.searchParams.has("__theme")) {
+    // Gradio reads its theme from the address before it draws; without this the page would flash.
+    url.searchParams.set("__theme", theme ? "dark" : "light");
+    history.replaceState(null, "", url);
+  }
+
+  const pad = (n) => String(n).padStart(2, "0");
+  const span = (seconds) => {
+    const whole = Math.max(0, Math.floor(seconds));
+    const m = Math.floor(whole / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
+    if (d) return `${d}${THIN}d ${h % 24}${THIN}h`;
+    if (h) return `${h}${THIN}h ${pad(m % 60)}${THIN}min`;
+    if (m) return `${m}${THIN}min ${pad(whole % 60)}${THIN}s`;
+    return `${whole}${THIN}s`;
+  };
+  const venueNow = () => clock.now + clock.speed * (performance.now() - clock.at);
+
+  const readPulse = () => {
+    const pulse = document.querySelector("#pulse [data-now]");
+    if (!pulse || pulse.dataset.now === clock.stamp) return false;
+    Object.assign(clock, {
+      stamp: pulse.dataset.now, now: Number(pulse.dataset.now), speed: Number(pulse.dataset.speed), at: performance.now(),
+    });
+    document.documentElement.lang = pulse.dataset.lang;
+    document.title = pulse.dataset.title;
+    announce(pulse.dataset.key, pulse.dataset.say);
+    return true;
+  };
+
+  const announce = (key, text) => {
+    const [series, cutoff] = (key || "").split("|");
+    const before = announced;
+    announced = key ? { series, cutoff } : announced;
+    if (!text || !before || before.series !== series || before.cutoff === cutoff) return;
+    let live = document.getElementById("announcer");
+    if (!live) return;
+    live.textContent = text;
+  };
+
+  const tick = () => {
+    if (clock.now === null) return;
+    const now = venueNow();
+    for (const one of document.querySelectorAll("[data-tick]")) {
+      const down = one.dataset.tick === "down";
+      const seconds = (down ? one.dataset.at - now : now - one.dataset.at) / 1000;
+      const text = down && seconds <= 0 ? one.dataset.past : one.dataset.text.replace("{age}", span(seconds));
+      if (one.textContent !== text) one.textContent = text;
+    }
+  };
+
+  const roles = () => {
+    for (const [id, role] of [["header", "banner"], ["foot", "contentinfo"]]) {
+      document.getElementById(id)?.setAttribute("role", role);
+    }
+    if (!document.getElementById("announcer")) {
+      const live = document.createElement("div");
+      live.id = "announcer";
+      live.className = "unseen";
+      live.setAttribute("aria-live", "polite");
+      live.setAttribute("aria-atomic", "true");
+      document.body.append(live);
+    }
+  };
+
+  // Gradio draws a new plot element for every new figure, so Plotly's own memory of the zoom is lost.
+  const adopt = (plot) => {
+    if (plot.dataset.adopted || !plot.layout || !plot.on) return;
+    plot.dataset.adopted = "yes";
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-labelledby", "chart-alt");
+    const series = plot.layout.uirevision;
+    plot.home = { "xaxis.range": [...plot.layout.xaxis.range], "yaxis.range": [...plot.layout.yaxis.range] };
+    if (zoom.series === series && zoom.ranges) window.Plotly.relayout(plot, zoom.ranges);
+    else Object.assign(zoom, { series, ranges: null });
+    plot.on("plotly_relayout", (change) => {
+      if (!Object.keys(change).some((key) => /^[xy]axis\./.test(key))) return;
+      if (Object.keys(change).some((key) => key.endsWith("autorange"))) return candlecast.reset();
+      zoom.ranges = { "xaxis.range": [...plot.layout.xaxis.range], "yaxis.range": [...plot.layout.yaxis.range] };
+    });
+  };
+
+  const candlecast = {
+    view: () => JSON.stringify({
+      dark: document.body.classList.contains("dark"), width: innerWidth, browser: navigator.language, ...saved(),
+      ...{ dark: document.body.classList.contains("dark"), width: innerWidth },
+    }),
+    // Inputs are: browser, series, interval, horizon, language, dark, and more that is not remembered.
+    remember: (args) => {
+      const [, series, interval, horizon, language, dark] = args;
+      document.body.classList.toggle("dark", Boolean(dark));
+      const choices = { series, interval, horizon, language, dark };
+      try { localStorage.setItem(KEY, JSON.stringify(choices)); } catch { /* private mode: not remembered */ }
+      return [candlecast.view(), ...args.slice(1)];
+    },
+    look: (args) => [candlecast.view(), ...args.slice(1)],
+    token: () => { try { return sessionStorage.getItem(TOKEN) || ""; } catch { return ""; } },
+    keepToken: (token) => { try { sessionStorage.setItem(TOKEN, token || ""); } catch { /* asked for again */ } },
+    reset: () => {
+      zoom.ranges = null;
+      const plot = document.querySelector("#chart .js-plotly-plot");
+      if (plot?.home) window.Plotly.relayout(plot, structuredClone(plot.home));
+    },
+  };
+  window.candlecast = candlecast;
+
+  let last = 0;
+  setInterval(() => {
+    const news = readPulse();
+    const due = performance.now() - last >= (calm.matches ? 5000 : 1000);
+    if (news || due) { last = performance.now(); tick(); }
+  }, 250);
+  new MutationObserver(() => {
+    roles();
+    for (const plot of document.querySelectorAll("#chart .js-plotly-plot")) adopt(plot);
+  }).observe(document.documentElement, { childList: true, subtree: true });
+})();
