@@ -114,7 +114,7 @@ def test_series_keeps_its_text_form_and_sorts() -> None:
     texts = ["binance:BTC-USDT:15m", "binance:ETH-USDT:15m", "replay:BTC-USDT:1d"]
     parsed = [Series.parse(text) for text in texts]
     assert [str(series) for series in parsed] == texts
-    assert sorted(parsed[::-1]) == parsed
+    assert sorted([parsed[2], parsed[0], parsed[1]]) == parsed
     assert len({*parsed, Series.parse(texts[0])}) == 3
 
 
