@@ -85,12 +85,12 @@ def _against_baseline(challenger: Judgements, baseline: Judgements) -> dict[str,
     return {
         "count": float(len(errors)),
         "series": float(len(ours)),
-        "mae_ratio": float(errors.mean() / unmoved.mean()),
+        "mae_ratio": _ratio(errors, unmoved),
         "mae_p_value": diebold_mariano(errors, unmoved, horizon).p_value,
         "skill": skill,
         "skill_lower": lower,
         "skill_upper": upper,
-        "pinball_ratio": float(pinball.mean() / naive_pinball.mean()),
+        "pinball_ratio": _ratio(pinball, naive_pinball),
         "pinball_p_value": diebold_mariano(pinball, naive_pinball, horizon).p_value,
         **{f"coverage_{p}": float(np.concatenate([j.covered(p) for j in ours.values()]).mean()) for p in INTERVALS},
     }
@@ -109,7 +109,7 @@ def _against_champion(challenger: Judgements, champion: Judgements) -> dict[str,
         mine = _pooled(ours, {s: getattr(j, attribute) for s, j in ours.items()}, units)
         other = _pooled(theirs, {s: getattr(j, attribute) for s, j in theirs.items()}, units)
         numbers["champion_count"] = float(len(mine))
-        numbers[f"champion_{name}_ratio"] = float(mine.mean() / other.mean())
+        numbers[f"champion_{name}_ratio"] = _ratio(mine, other)
         numbers[f"champion_{name}_worse_p_value"] = diebold_mariano(other, mine, horizon).p_value
     return numbers
 
@@ -121,6 +121,11 @@ def _pooled(judged: Judgements, losses: Mapping[Series, Floats], units: Mapping[
 def _means(judged: Judgements, attribute: str) -> dict[Series, float]:
     # A series that never moved has no unit of its own; 1 leaves its zero losses zero.
     return {s: float(getattr(j, attribute).mean()) or 1.0 for s, j in judged.items()}
+
+
+def _ratio(losses: Floats, other_losses: Floats) -> float:
+    other = float(other_losses.mean())
+    return float(losses.mean()) / other if other > 0 else math.nan
 
 
 def _baseline_objections(numbers: Mapping[str, float], policy: PromotionPolicy) -> list[str]:
