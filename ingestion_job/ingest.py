@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from candlecast.candles import Series
-from candlecast.clock import VenueClock
 from candlecast.errors import CandlecastError
 from candlecast.jobs import Interrupted, Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as store
 from candlecast.store.candles import Written
-from candlecast.store.clocks import read_clock, start_clock
+from candlecast.store.clocks import venue_clock
 from candlecast.venues import Venue, open_venue
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,9 @@ def ingest(run: Run, settings: Settings) -> str:
 
 def _ingest_venue(run: Run, settings: Settings, name: str, members: Sequence[Series]) -> Written:
     total = Written(0, 0, 0)
-    with closing(open_venue(name, settings, _clock(run, settings, name))) as venue:
+    with run.database.begin() as connection:
+        clock = venue_clock(connection, name, settings)
+    with closing(open_venue(name, settings, clock)) as venue:
         try:
             ranges = _plan(run, settings, venue.now(), members)
         except CandlecastError as error:
@@ -67,13 +68,6 @@ def _ingest_venue(run: Run, settings: Settings, name: str, members: Sequence[Ser
                 except CandlecastError as error:
                     run.fail(str(missing.series), error)
     return total
-
-
-def _clock(run: Run, settings: Settings, name: str) -> VenueClock:
-    with run.database.begin() as connection:
-        if name == "replay":
-            return start_clock(connection, name, start=settings.replay_start, speed=settings.replay_speed)
-        return read_clock(connection, name)
 
 
 def _plan(run: Run, settings: Settings, now: datetime, members: Sequence[Series]) -> list[Range]:

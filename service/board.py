@@ -80,7 +80,8 @@ class Board:
                     models.register_naive(connection)
                 newest = candle_store.newest_close_times(connection)
                 wanted = models.champions(connection)
-                known = {venue: clocks.read_clock(connection, venue) for venue in {s.venue for s in self.series}}
+                venues = {series.venue for series in self.series}
+                known = {venue: clocks.venue_clock(connection, venue, self.settings) for venue in venues}
             for kind, model_version in wanted.items():
                 self._load(kind, model_version)
             for series, board in self.series.items():

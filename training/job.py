@@ -35,7 +35,8 @@ def train_models(run: Run, settings: Settings) -> str:
         kinds.setdefault((series.venue, series.interval), []).append(series)
     run.plan(sum(step_count(len(members)) for members in kinds.values()))
     outcomes = []
-    for kind, members in kinds.items():
+    # The longest interval has the fewest candles: its model is there first.
+    for kind, members in sorted(kinds.items(), key=lambda item: -item[0][1].seconds):
         name = f"{kind[0]} {kind[1]}"
         with log_context(model=name):
             try:

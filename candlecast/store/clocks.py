@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.clock import VenueClock
+from candlecast.settings import Settings
 from candlecast.store import schema
 
 _NEWEST = text(
@@ -28,8 +29,17 @@ def read_clock(connection: Connection, venue: str) -> VenueClock:
     return VenueClock(row.clock_start.astimezone(UTC), row.clock_epoch.astimezone(UTC), row.clock_speed)
 
 
+def venue_clock(connection: Connection, venue: str, settings: Settings) -> VenueClock:
+    """Return the venue's clock, and start the replay's the first time that anybody asks."""
+    if venue == "replay":
+        return start_clock(connection, venue, start=settings.replay_start, speed=settings.replay_speed)
+    return read_clock(connection, venue)
+
+
 def start_clock(connection: Connection, venue: str, *, start: datetime, speed: float) -> VenueClock:
     """Start the venue's clock at `start`, unless it runs already; return the one that counts."""
+    if connection.execute(select(schema.venue_status.c.venue).where(schema.venue_status.c.venue == venue)).first():
+        return read_clock(connection, venue)
     connection.execute(
         insert(schema.venue_status)
         .values(venue=venue, clock_start=start, clock_epoch=func.clock_timestamp(), clock_speed=speed)

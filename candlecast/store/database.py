@@ -51,6 +51,11 @@ class Database:
             yield connection
 
     @property
+    def address(self) -> str:
+        """Its URL, password included: for a child process's environment, never for a log."""
+        return _dsn(self._url)
+
+    @property
     def can_listen(self) -> bool:
         """Whether notifications reach us: there is a direct address."""
         return self._direct_url is not None

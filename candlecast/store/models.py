@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.candles import Interval, Series
@@ -106,6 +106,19 @@ def champions(connection: Connection) -> dict[tuple[str, Interval], str]:
     c = schema.champion.c
     rows = connection.execute(select(c.venue, c.interval, c.model_version))
     return {(row.venue, Interval(row.interval)): row.model_version for row in rows}
+
+
+def newest_training(connection: Connection) -> dict[str, datetime]:
+    """Return for each venue when, by its clock, the interval that was trained longest ago was trained."""
+    m = schema.model_version.c
+    newest = (
+        select(m.venue, func.max(m.created_at).label("created_at"))
+        .where(m.venue.is_not(None))
+        .group_by(m.venue, m.interval)
+        .subquery()
+    )
+    rows = connection.execute(select(newest.c.venue, func.min(newest.c.created_at)).group_by(newest.c.venue))
+    return {venue: created_at.astimezone(UTC) for venue, created_at in rows}
 
 
 def versions(connection: Connection, *, limit: int | None = None) -> list[Version]:

@@ -1,0 +1,58 @@
+# candlecast: every command a person types. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+CODE := candlecast dispatcher ingestion_job service tools training ui tests
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export GRADIO_ANALYTICS_ENABLED := False
+export BENTOML_DO_NOT_TRACK := True
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make run takes VENUE=binance|simulated|replay SERIES=... and for the replay DATA=DIR START=DATE SPEED=N"
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Install everything that is locked into .venv
+
+$(VENV)/.ready: uv.lock pyproject.toml | $(UV)
+	@echo "Installing the locked packages into $(VENV) ..."
+	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch $@
+
+.uv/bin/uv:
+	@echo "Fetching uv, the package installer ..."
+	@$(PYTHON) -c 'import sys; sys.exit("candlecast needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+.PHONY: run
+run: $(VENV)/.ready ## Run the whole product here; Ctrl-C stops it
+	@exec $(BIN)/python -m tools.run --venue '$(VENUE)' --data '$(DATA)' --series '$(SERIES)' --start '$(START)' --speed '$(SPEED)'
+
+.PHONY: test
+test: $(VENV)/.ready ## Run the tests
+	$(BIN)/pytest
+
+.PHONY: check
+check: $(VENV)/.ready ## Lint, check types and the wall between the apps
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(UV) lock --check --quiet
+
+.PHONY: fix
+fix: $(VENV)/.ready ## Mend what the linter can mend
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: clean
+clean: ## Forget all local data: candles, models and the ledger under var/
+	rm -rf var

@@ -1,0 +1,147 @@
+"""The dispatcher of a laptop: starts asked-for and scheduled runs as subprocesses, one per job at a time."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerProcess
+
+from candlecast.clock import VenueClock
+from candlecast.errors import StoreUnavailable, TemporaryError
+from candlecast.settings import Settings
+from candlecast.store import models, runs
+from candlecast.store.clocks import venue_clock
+from candlecast.store.database import REQUEST_CHANNEL, Database, Listener
+from dispatcher.schedule import TRAINING_AT, ingestion_period, is_due, settling_time
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.2
+_RETRY_SECONDS = 5.0
+_STOP_SECONDS = 20.0
+
+# The job's word in the store, and the program that does it.
+_PROGRAMS = {"ingestion": "ingestion_job", "training": "training"}
+
+
+class LocalDispatcher:
+    """Turns requests and the schedule into subprocesses until stopped."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        # A replay's candles close every few seconds: a process that has imported ingestion already is forked for each
+        # run, so that a run costs no start-up.
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload([f"{_PROGRAMS['ingestion']}.__main__"])
+        self._active: dict[str, ForkServerProcess] = {}
+        self._not_before: dict[str, float] = {}
+        self._started_at: dict[tuple[str, str], datetime] = {}
+        self._ingested = False
+        self._stop = threading.Event()
+        self._listener: Listener | None = None
+
+    def stop(self) -> None:
+        """Ask the loop to end."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Dispatch until stopped, then end the subprocesses and wait for them."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._reap()
+                    self._start_due()
+                    self._wait()
+                except StoreUnavailable as error:
+                    log.warning("%s; trying again", error.message)
+                    self._hang_up()
+                    self._stop.wait(self.settings.poll_seconds)
+        finally:
+            self._end_all()
+            self._hang_up()
+
+    def _reap(self) -> None:
+        for job, process in list(self._active.items()):
+            code = process.exitcode
+            if code is None:
+                continue
+            process.close()
+            del self._active[job]
+            self._ingested = self._ingested or (job == "ingestion" and code == 0)
+            if code == TemporaryError.exit_code:
+                self._not_before[job] = time.monotonic() + _RETRY_SECONDS
+
+    def _start_due(self) -> None:
+        with self.database.begin() as connection:
+            waiting = runs.waiting(connection)
+            clocks = {venue: venue_clock(connection, venue, self.settings) for venue in self._venues()}
+            trained = models.newest_training(connection)
+        for job in _PROGRAMS:
+            if job in self._active or time.monotonic() < self._not_before.get(job, 0):
+                continue
+            due = self._due(job, clocks, trained)
+            if due or job in waiting:
+                self._start(job, due)
+
+    def _due(self, job: str, clocks: Mapping[str, VenueClock], trained: Mapping[str, datetime]) -> dict[str, datetime]:
+        """Return the venues for which `job` is due by the schedule, and what their clocks show."""
+        now = {venue: clock.now() for venue, clock in clocks.items()}
+        if job == "ingestion":
+            return {venue: at for venue, at in now.items() if self._ingestion_due(venue, at)}
+        if not self._ingested:
+            return {}
+        return {venue: at for venue, at in now.items() if self._training_due(venue, at, trained.get(venue))}
+
+    def _ingestion_due(self, venue: str, now: datetime) -> bool:
+        period = ingestion_period(series.interval for series in self.settings.series if series.venue == venue)
+        return is_due(now, self._started_at.get(("ingestion", venue)), period, settling_time(period))
+
+    def _training_due(self, venue: str, now: datetime, trained: datetime | None) -> bool:
+        tried = self._started_at.get(("training", venue))
+        last = max((moment for moment in (tried, trained) if moment), default=None)
+        return is_due(now, last, timedelta(days=1), TRAINING_AT)
+
+    def _start(self, job: str, due: Mapping[str, datetime]) -> None:
+        self._started_at.update({(job, venue): at for venue, at in due.items()})
+        process = self._processes.Process(target=_run_program, args=(_PROGRAMS[job],), name=job)
+        process.start()
+        self._active[job] = process
+
+    def _venues(self) -> Iterable[str]:
+        return sorted({series.venue for series in self.settings.series})
+
+    def _wait(self) -> None:
+        if self._listener is None and self.database.can_listen:
+            self._listener = self.database.listener(REQUEST_CHANNEL)
+        if self._listener is not None:
+            self._listener.wait(_TICK_SECONDS)
+        else:
+            self._stop.wait(_TICK_SECONDS)
+
+    def _hang_up(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _end_all(self) -> None:
+        for process in self._active.values():
+            process.terminate()
+        end = time.monotonic() + _STOP_SECONDS
+        for job, process in self._active.items():
+            process.join(max(0.1, end - time.monotonic()))
+            if process.is_alive():
+                log.warning("%s did not stop in time and is killed; its next run goes on where it was", job)
+                process.kill()
+                process.join()
+
+
+def _run_program(program: str) -> None:
+    """Do what `python -m program` does, in a process of its own."""
+    sys.exit(importlib.import_module(f"{program}.__main__").main([]))
