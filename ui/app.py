@@ -83,11 +83,12 @@ class Page:
             self._timer = gr.Timer(REFRESH_SECONDS)
             with gr.Column(elem_id="page"):
                 self._head()
-                self._pickers()
-                self._summary()
-                with gr.Row(elem_id="body"):
-                    self._chart()
-                    self._side()
+                with gr.Column(elem_id="main"):
+                    self._pickers()
+                    self._summary()
+                    with gr.Row(elem_id="body"):
+                        self._chart()
+                        self._side()
                 self._foot = gr.HTML(panels.foot("en"), elem_id="foot")
             self._events()
         self.blocks.queue(default_concurrency_limit=8, max_size=128)
@@ -133,7 +134,8 @@ class Page:
                     container=False,
                 )
                 self._reset = gr.Button("Reset zoom", elem_id="reset", size="md")
-            self._plot = gr.Plot(show_label=False, container=False, elem_id="chart")
+            waiting = PlotData(type="plotly", plot=figure_json(None, View().look, words("en")["loading_chart"]))
+            self._plot = gr.Plot(waiting, show_label=False, container=False, elem_id="chart")
             self._table = gr.HTML(elem_id="table")
 
     def _side(self) -> None:
@@ -157,7 +159,7 @@ class Page:
         outputs = self._outputs()
         self.blocks.load(self._open, inputs, outputs, js=_LOOK, **quiet)
         self.blocks.load(None, None, [self._token], js="() => candlecast.token()", **quiet)
-        self._timer.tick(self._tick, inputs, outputs, js=_LOOK, trigger_mode="once", **quiet)
+        self._timer.tick(self._tick, inputs, [*outputs, self._asked], js=_LOOK, trigger_mode="once", **quiet)
         pickers = (self._series, self._interval, self._horizon, self._language, self._dark, self._past, self._style)
         for picker in pickers:
             picker.input(self._choose, inputs, outputs, js=_REMEMBER, trigger_mode="always_last", **quiet)
@@ -205,11 +207,19 @@ class Page:
         if session.mark != mark:  # the reader has chosen something else meanwhile; that answer counts
             return {self._pulse: gr.skip()}
         shown = follow_view(session, view)
-        light = {self._pulse: pulse(session, view), self._notice: self._trouble(session, view)}
-        return light if shown else self._drawn(session, view)
+        light = {
+            self._pulse: pulse(session, view),
+            self._notice: self._trouble(session, view),
+            self._chips: panels.chips(session.snapshot, view.language),
+        }
+        if shown:
+            return light
+        # What "Forecast now" ended with is no news any more once the next candle is there.
+        done = {} if session.asking else {self._asked: ""}
+        return self._drawn(session, view) | done
 
     def _drawn(self, session: Session, view: View) -> Updates:
-        snapshot, language = session.snapshot, view.language
+        snapshot, language, say = session.snapshot, view.language, words(view.language)
         follow_view(session, view)
         rows = candle_rows(snapshot, view.look)
         return {
@@ -219,7 +229,7 @@ class Page:
             self._notice: self._trouble(session, view),
             self._verdict: self._verdict_of(session, view),
             self._cards: panels.cards(snapshot, language),
-            self._plot: PlotData(type="plotly", plot=figure_json(snapshot, view.look)),
+            self._plot: PlotData(type="plotly", plot=figure_json(snapshot, view.look, say["chart_alt_none"])),
             self._table: table.chart_words(snapshot, rows, language),
             self._next: panels.next_candle(snapshot, language),
             self._written: panels.written_down(snapshot, language),
@@ -234,7 +244,8 @@ class Page:
         return verdict_card(snapshot, view.language)
 
     def _trouble(self, session: Session, view: View) -> str:
-        return panels.notice(session.trouble_line(view.language, REFRESH_SECONDS))
+        known = session.snapshot is not None  # without figures to doubt, the verdict's place says it
+        return panels.notice(session.trouble_line(view.language, REFRESH_SECONDS) if known else "")
 
     def _picked(self, snapshot: Snapshot | None, view: View) -> Updates:
         if snapshot is None or snapshot.series is None:
@@ -292,10 +303,17 @@ class Page:
     def _forecast_now(self, *given: Any) -> Iterator[str]:
         *page, token = given
         view, series, horizon, session = read(*page)
-        say = words(view.language)
-        yield runs.line(say["fetching"])
-        waiting = self._still_open(session.snapshot, view)
-        if waiting:
+        session.asking = True
+        try:
+            yield from self._forecast(session, view, series, horizon, token)
+        finally:
+            session.asking = False
+
+    def _forecast(
+        self, session: Session, view: View, series: str | None, horizon: int | None, token: str
+    ) -> Iterator[str]:
+        yield runs.line(words(view.language)["fetching"])
+        if waiting := self._still_open(session.snapshot, view):
             yield waiting
             return
         before = session.snapshot.forecast.cutoff if session.snapshot and session.snapshot.forecast else None

@@ -21,7 +21,11 @@ from ui.theme import Mode, faded
 from ui.words import words
 
 NARROW = 720
-_NARROW_CANDLES = 24
+_NARROW_CANDLES = 22
+_WIDE = 1200
+_BESIDE_WIDE = 520  # px beside the plot: page and card padding, the side column, the price axis
+_BESIDE = 130
+_LABELS = 86  # px that the longest label at the fan's end needs, with its distance
 _LINE_ABOVE = 240
 _GHOST_LEAST = 5  # px: a thinner body could not be told from a line
 
@@ -72,12 +76,12 @@ class Rows:
         return [(before + self.step, after) for before, after in pairs if after - before > self.step]
 
 
-def figure(snapshot: Snapshot | None, look: Look) -> go.Figure:
-    """Return the chart of a snapshot; an empty frame of the same size where there are no candles."""
+def figure(snapshot: Snapshot | None, look: Look, empty: str = "") -> go.Figure:
+    """Return the chart of a snapshot; the word `empty` in its place where there are no candles."""
     rows = candle_rows(snapshot, look)
     drawing = go.Figure(layout={"template": "none"})
     if snapshot is None or rows is None:
-        return drawing.update_layout(**Frame.blank(look.mode, look.narrow))
+        return drawing.update_layout(**Frame.blank(look.narrow, empty))
     frame = _frame(snapshot, rows, look)
     _background(drawing, frame, snapshot, rows, look)
     if look.past:
@@ -133,8 +137,7 @@ def _frame(snapshot: Snapshot, rows: Rows, look: Look) -> Frame:
     ends = [to_ms(f.target_time) for f in forecasts if f.target_time]
     last = max([*ends, rows.cutoff + 2 * rows.step])
     shown = rows.cutoff - rows.opened[0]
-    # Room for the labels at the fan's end, as a share of what is drawn.
-    right = last + round((0.2 if look.narrow else 0.085) * (shown + last - rows.cutoff))
+    right = last + round(_label_share(look.width) * (shown + last - rows.cutoff))
     values = [*rows.low, *rows.high]
     values += [edge for _, low, high in fan(forecasts, "95", rows.step) for edge in (low, high)]
     if look.past:
@@ -148,7 +151,14 @@ def _frame(snapshot: Snapshot, rows: Rows, look: Look) -> Frame:
         language=look.language,
         narrow=look.narrow,
         series=snapshot.series or "",
+        banner=snapshot.simulated or snapshot.baseline,
     )
+
+
+def _label_share(width: int) -> float:
+    """Return how much wider the drawing must be for the labels at the fan's end."""
+    beside = _BESIDE_WIDE if width >= _WIDE else _BESIDE
+    return _LABELS / max(_LABELS, width - beside - _LABELS)
 
 
 def _edges(row: LedgerRow) -> tuple[float, ...]:
@@ -331,7 +341,7 @@ def _future(drawing: go.Figure, frame: Frame, snapshot: Snapshot, rows: Rows, lo
     drawing.add_trace(
         go.Scatter(
             x=[frame.left, end], y=[last, last], mode="lines",
-            line={"color": colours["base"], "width": 1.2, "dash": "dash"}, name="no_change", hoverinfo="skip",
+            line={"color": colours["base"], "width": 1.2, "dash": "6px,4px"}, name="no_change", hoverinfo="skip",
         )
     )  # fmt: skip
     if not forecasts:

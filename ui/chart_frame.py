@@ -20,6 +20,8 @@ _LINE = 15  # px that one label needs
 _WIDE = {"height": 500, "ribbon": (0.962, 1.0), "price": (0.345, 0.95), "error": (0.165, 0.29), "volume": (0.0, 0.1)}
 _PHONE = {"height": 392, "ribbon": (0.945, 1.0), "price": (0.33, 0.925), "error": (0.0, 0.2), "volume": (0.0, 0.0)}
 _BOTTOM = 40
+_GREY = "#7D7A86"
+_BANNER = 50  # px that a banner takes from the first screenful
 
 Span = tuple[float, float]
 
@@ -66,17 +68,23 @@ class Frame:
         language: Language,
         narrow: bool,
         series: str,
+        banner: bool = False,
     ) -> Frame:
         """Return the frame that holds all `values` with a little air."""
         low, high = min(values), max(values)
         air = 0.04 * (high - low) or 0.001 * high
         measures: dict[str, Any] = dict(_PHONE if narrow else _WIDE)
+        if banner and not narrow:
+            measures["height"] -= _BANNER
         return cls(left, right, low - air, high + air, ticks, mode, language, narrow, series, **measures)
 
     @staticmethod
-    def blank(mode: Mode, narrow: bool) -> dict[str, Any]:
-        """Return the layout of a chart without candles, of the same height."""
+    def blank(narrow: bool, text: str) -> dict[str, Any]:
+        """Return the layout of a chart without candles: a still frame of the same height and a word."""
         hidden = {"visible": False}
+        word = {"text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
+        # Shown before the colour mode is known: a grey that can be read on both surfaces.
+        font = {"family": ", ".join(FONTS), "size": 14, "color": _GREY}
         return {
             "height": (_PHONE if narrow else _WIDE)["height"],
             "xaxis": hidden,
@@ -84,7 +92,7 @@ class Frame:
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-            "font": {"color": tokens(mode)["ink2"]},
+            "annotations": [word | {"font": font}],
         }
 
     @property

@@ -49,6 +49,8 @@ class Session:
     trouble: CandlecastError | None = None
     mark: int = 0
     """Grows with every choice the reader makes, so that a slower answer to an older one can be dropped."""
+    asking: bool = False
+    """Whether "Forecast now" is at work."""
     shown: tuple[object, ...] = field(default=())
 
     def begin(self) -> int:
@@ -193,8 +195,8 @@ def snapshot_now(snapshot: Snapshot | None, wall: datetime) -> int:
     return to_ms(snapshot.now) + round(snapshot.speed * (wall - snapshot.taken_at).total_seconds() * 1000)
 
 
-def figure_json(snapshot: Snapshot | None, look: Look) -> str:
-    """Return the chart with Plotly's settings, which Gradio does not offer: no mode bar, no double click to zoom."""
-    drawn = json.loads(figure(snapshot, look).to_json())
+def figure_json(snapshot: Snapshot | None, look: Look, empty: str) -> str:
+    """Return the chart, or the word `empty` in its place, with settings that Gradio does not offer: no mode bar."""
+    drawn = json.loads(figure(snapshot, look, empty).to_json())
     drawn["config"] = {"displayModeBar": False, "doubleClick": False, "showTips": False, "scrollZoom": False}
     return json.dumps(drawn)

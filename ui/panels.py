@@ -240,23 +240,23 @@ def _ghost(forecast: LatestForecast, point: Point, language: Language) -> str:
     middle = y(forecast.last_close)
     names = _note_at(y(wide.upper), "95") + _note_at(max(y(narrow.upper), y(wide.upper) + 15), "80")
     return (
-        f'<svg class="ghost" width="176" height="{_GHOST_HEIGHT}" viewBox="0 0 176 {_GHOST_HEIGHT}" '
+        f'<svg class="ghost" width="184" height="{_GHOST_HEIGHT}" viewBox="0 0 184 {_GHOST_HEIGHT}" '
         f'aria-hidden="true">{bands}'
-        f'<line x1="2" x2="98" y1="{middle:.1f}" y2="{middle:.1f}" stroke="var(--cc-base)" stroke-dasharray="5 4"/>'
-        f'<text x="104" y="{middle + 4:.1f}" font-size="12" fill="var(--cc-base)">{escape(label)}</text>{names}'
+        f'<line x1="0" x2="92" y1="{middle:.1f}" y2="{middle:.1f}" stroke="var(--cc-base)" stroke-dasharray="5 4"/>'
+        f'<text x="98" y="{middle + 4:.1f}" font-size="12" fill="var(--cc-base)">{escape(label)}</text>{names}'
         f"{_body(point, y, tone)}</svg>"
     )
 
 
 def _band(top: float, bottom: float, tone: str, opacity: float, dash: str) -> str:
-    edges = "".join(f'<line x1="22" x2="82" y1="{y:.1f}" y2="{y:.1f}" stroke="{tone}"{dash}/>' for y in (top, bottom))
-    fill = f'<rect x="22" y="{top:.1f}" width="60" height="{bottom - top:.1f}" fill="{tone}" fill-opacity="{opacity}"/>'
+    edges = "".join(f'<line x1="14" x2="74" y1="{y:.1f}" y2="{y:.1f}" stroke="{tone}"{dash}/>' for y in (top, bottom))
+    fill = f'<rect x="14" y="{top:.1f}" width="60" height="{bottom - top:.1f}" fill="{tone}" fill-opacity="{opacity}"/>'
     return fill + edges
 
 
 def _note_at(y: float, percent: str) -> str:
     return (
-        f'<text x="90" y="{y + 4:.1f}" font-size="12" fill="var(--cc-ink2)">{percent}\N{NARROW NO-BREAK SPACE}%</text>'
+        f'<text x="82" y="{y + 4:.1f}" font-size="12" fill="var(--cc-ink2)">{percent}\N{NARROW NO-BREAK SPACE}%</text>'
     )
 
 
@@ -264,15 +264,15 @@ def _body(point: Point, y: object, tone: str) -> str:
     scale = y if callable(y) else float
     if point.open is None or point.high is None or point.low is None:
         at = scale(point.close)
-        return f'<line x1="40" x2="64" y1="{at:.1f}" y2="{at:.1f}" stroke="{tone}" stroke-width="3"/>'
+        return f'<line x1="32" x2="56" y1="{at:.1f}" y2="{at:.1f}" stroke="{tone}" stroke-width="3"/>'
     top, bottom = sorted((scale(point.open), scale(point.close)))
     if bottom - top < _GHOST_LEAST:
         middle = (top + bottom) / 2
         top, bottom = middle - _GHOST_LEAST / 2, middle + _GHOST_LEAST / 2
     style = f'stroke="{tone}" stroke-width="2" stroke-dasharray="3 2"'
-    wick = f"M52 {scale(point.high):.1f}V{top:.1f}M52 {bottom:.1f}V{scale(point.low):.1f}"
+    wick = f"M44 {scale(point.high):.1f}V{top:.1f}M44 {bottom:.1f}V{scale(point.low):.1f}"
     return (
-        f'<path d="{wick}" {style}/><rect x="42" y="{top:.1f}" width="20" height="{bottom - top:.1f}" '
+        f'<path d="{wick}" {style}/><rect x="34" y="{top:.1f}" width="20" height="{bottom - top:.1f}" '
         f'fill="var(--cc-surface)" {style}/>'
     )
 
@@ -280,9 +280,8 @@ def _body(point: Point, y: object, tone: str) -> str:
 def written_down(snapshot: Snapshot | None, language: Language) -> str:
     """Return the forecast as the ledger holds it: whose, when, by which model, and what stood beside it."""
     say, forecast = words(language), _spoken(snapshot)
-    head = f'<section class="card panel"><h2>{escape(say["written"])}</h2>'
     if snapshot is None or forecast is None:
-        return f'{head}<p class="quiet">{escape(say["future_blank"])}</p></section>'
+        return ""
 
     def at(moment: datetime | None) -> str:
         return when(moment, snapshot.now, language) if moment and snapshot else NOTHING
@@ -298,7 +297,7 @@ def written_down(snapshot: Snapshot | None, language: Language) -> str:
     if beside is not None and not snapshot.baseline:
         rows.append(("written_baseline", f"{beside.model_version}: {price(beside.close, language, snapshot.decimals)}"))
     drawn = "".join(f"<dt>{escape(say[key])}</dt><dd>{escape(value)}</dd>" for key, value in rows)
-    return f'{head}<dl class="record">{drawn}</dl></section>'
+    return f'<section class="card panel"><h2>{escape(say["written"])}</h2><dl class="record">{drawn}</dl></section>'
 
 
 def announcement(snapshot: Snapshot | None, language: Language) -> str:

@@ -90,14 +90,10 @@ class Snapshot:
             self.horizon,
             tuple(f.model_dump_json(exclude={"now"}) for f in self.forecasts),
             self.state.model_dump_json(exclude={"age_seconds"}) if self.state else None,
-            self._chain(),
+            self.status.database if self.status else None,
             len(self.ledger),
             self.challenger.id if self.challenger else None,
         )
-
-    def _chain(self) -> tuple[object, ...] | None:
-        status = self.status
-        return (status.ledger_rows, status.ledger_intact, status.database) if status else None
 
 
 def pick(listing: SeriesList, wanted: str | None) -> str | None:

@@ -11,13 +11,10 @@
   const saved = () => {
     try { return JSON.parse(localStorage.getItem(KEY)) || {}; } catch { return {}; }
   };
-  const url = new URL(location.href);
+  // Gradio follows the system; what the reader chose here last counts more.
   const theme = saved().dark;
-  if (theme !== undefined && !url.searchParams.has("__theme")) {
-    // Gradio reads its theme from the address before it draws; without this the page would flash.
-    url.searchParams.set("__theme", theme ? "dark" : "light");
-    history.replaceState(null, "", url);
-  }
+  if (theme !== undefined) document.body.classList.toggle("dark", theme);
+  let opened = false;
 
   const pad = (n) => String(n).padStart(2, "0");
   const span = (seconds) => {
@@ -64,9 +61,10 @@
   };
 
   const roles = () => {
-    for (const [id, role] of [["header", "banner"], ["foot", "contentinfo"]]) {
+    for (const [id, role] of [["header", "banner"], ["main", "main"], ["foot", "contentinfo"]]) {
       document.getElementById(id)?.setAttribute("role", role);
     }
+    document.querySelector("main.contain")?.setAttribute("role", "none");
     if (!document.getElementById("announcer")) {
       const live = document.createElement("div");
       live.id = "announcer";
@@ -95,10 +93,12 @@
   };
 
   const candlecast = {
-    view: () => JSON.stringify({
-      dark: document.body.classList.contains("dark"), width: innerWidth, browser: navigator.language, ...saved(),
-      ...{ dark: document.body.classList.contains("dark"), width: innerWidth },
-    }),
+    view: () => {
+      if (!opened && theme !== undefined) document.body.classList.toggle("dark", theme);
+      opened = true;
+      const dark = document.body.classList.contains("dark");
+      return JSON.stringify({ browser: navigator.language, ...saved(), dark, width: innerWidth });
+    },
     // Inputs are: browser, series, interval, horizon, language, dark, and more that is not remembered.
     remember: (args) => {
       const [, series, interval, horizon, language, dark] = args;
