@@ -18,10 +18,12 @@ from candlecast.volatility import LAGS, volatility
 MINIMUM = 50
 
 _FEWEST_RETURNS = 40
-_PRIOR_WEIGHT = 320
-_PRIOR = np.array([2.07, 1.58, 1.14, 0.70, 0.43, 0.21, 0.0, 0.21, 0.43, 0.70, 1.14, 1.58, 2.07])
-"""Distance of each of `LEVELS` from the median in units of sig sqrt(h), as five Binance pairs showed it from January
-to July 2025 (15m and 1h, horizons 1 and 5): fatter in the tails than a normal's 1.96 and 1.28."""
+_SHAPE_WEIGHT = 320
+_SIZE_WEIGHT = 40
+_USUAL_SIZE = 0.733
+_SHAPE = np.array([2.788, 2.118, 1.512, 0.938, 0.575, 0.278, 0.0, 0.278, 0.575, 0.938, 1.512, 2.118, 2.788])
+"""Distance of each of `LEVELS` from the median in units of the mean |move|, and that mean in units of sig sqrt(h), as
+five Binance pairs showed them from January to July 2025 (15m and 1h, horizons 1 and 5)."""
 
 _LEVELS = np.array(LEVELS)
 _SIDES = np.sign(_LEVELS - 0.5)
@@ -32,9 +34,9 @@ class NaiveForecaster:
     """Says that the close stays where it is, with quantiles from the window's own standardised moves.
 
     Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper 1999, Journal of Futures Markets 19): sig at
-    the cutoff times the quantiles of past moves, each in units of the sig before it. They are symmetric about "no
-    change", use the (n + 1) p rule that covers without bias, and lean on a fixed shape with the weight of 320 moves,
-    the more the fewer independent moves the window holds. Gives no p_up.
+    the cutoff times the quantiles of the window's moves, each in units of the sig before it, symmetric about "no
+    change" and by the (n + 1) p rule. What few moves cannot tell is filled in: the quantiles lean on a fixed shape with
+    the weight of 320 independent moves, the mean size of that shape on a usual one with the weight of 40. No p_up.
     """
 
     name = "naive"
@@ -118,14 +120,20 @@ def _log_quantiles(candles: Candles, horizon: int, window: int, last: int) -> Fl
     lags = min(LAGS, window - _FEWEST_RETURNS)
     samples = window - lags - horizon + 1
     unit = volatility(candles, lags) * math.sqrt(horizon)
-    shape = np.broadcast_to(_PRIOR * _SIDES, (last, len(LEVELS)))
+    distances = np.broadcast_to(_USUAL_SIZE * _SHAPE * _SIDES, (last, len(LEVELS)))
     if samples > 0:
         moves = np.abs(np.log(candles.close[horizon:] / candles.close[:-horizon])) / unit[:-horizon]
-        seen = conformal_quantiles(sliding_window_view(moves, samples)[-last:])
-        weight = samples / (samples + horizon * _PRIOR_WEIGHT)
-        shape = weight * seen + (1 - weight) * shape
-    log_quantiles: Floats = unit[-last:, None] * shape
+        distances = _standard_quantiles(sliding_window_view(moves, samples)[-last:], samples / horizon)
+    log_quantiles: Floats = unit[-last:, None] * distances
     return log_quantiles
+
+
+def _standard_quantiles(moves: Floats, independent: float) -> Floats:
+    """Return (rows, levels) from |moves| in units of sig, of which so many are worth an independent one."""
+    size = (independent * moves.mean(axis=1) + _SIZE_WEIGHT * _USUAL_SIZE) / (independent + _SIZE_WEIGHT)
+    trust = independent / (independent + _SHAPE_WEIGHT)
+    standard: Floats = trust * conformal_quantiles(moves) + (1 - trust) * size[:, None] * _SHAPE * _SIDES
+    return standard
 
 
 def conformal_quantiles(distances: Floats) -> Floats:

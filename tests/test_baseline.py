@@ -1,14 +1,17 @@
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from candlecast.baseline import MINIMUM, NaiveForecaster, conformal_quantiles
-from candlecast.candles import Series
+from candlecast.candles import Interval, Series
 from candlecast.errors import GapInWindow, NotEnoughCandles
 from candlecast.forecast import INTERVALS, LEVELS, Forecaster
 from candlecast.volatility import LAGS, volatility
 from tests.making import make_candles
+from tests.real import real_candles
+from tests.shared import requires_shared
 
 SERIES = Series.parse("binance:BTC-USDT:15m")
 
@@ -33,10 +36,11 @@ def test_quantiles_are_those_of_past_moves_beside_a_fixed_shape(horizon: int) ->
     sig, price = volatility(window), np.log(window.close)
     rows = range(LAGS - 1, 512 - horizon)
     moves = sorted(abs(price[row + horizon] - price[row]) / sig[row] / math.sqrt(horizon) for row in rows)
-    position = 0.95 * (len(moves) + 1) - 1
-    seen = float(np.interp(position, range(len(moves)), moves))
-    weight = len(moves) / (len(moves) + 320 * horizon)
-    reach = (weight * seen + (1 - weight) * 2.07) * sig[-1] * math.sqrt(horizon)
+    seen = float(np.interp(0.95 * (len(moves) + 1) - 1, range(len(moves)), moves))
+    independent = len(moves) / horizon
+    size = (sum(moves) / horizon + 40 * 0.733) / (independent + 40)
+    standard = (independent * seen + 320 * 2.788 * size) / (independent + 320)
+    reach = standard * sig[-1] * math.sqrt(horizon)
     assert one.quantiles[LEVELS.index(0.975)] == pytest.approx(candles.close[-1] * math.exp(reach))
     assert one.quantiles[LEVELS.index(0.025)] == pytest.approx(candles.close[-1] * math.exp(-reach))
     assert one.quantiles[LEVELS.index(0.5)] == candles.close[-1]
@@ -50,7 +54,20 @@ def test_intervals_of_a_random_walk_cover_what_they_promise(horizon: int) -> Non
     for percent in INTERVALS:
         bounds = np.array([one.interval(percent) for one in forecasts[:-horizon]])
         covered = ((bounds[:, 0] <= realised) & (realised <= bounds[:, 1])).mean()
-        assert covered == pytest.approx(percent / 100, abs=0.025)
+        assert covered == pytest.approx(percent / 100, abs=0.03)
+
+
+@requires_shared
+@pytest.mark.parametrize("interval", [Interval.M5, Interval.M15, Interval.H1])
+def test_intervals_of_real_candles_cover_what_they_promise(interval: Interval) -> None:
+    start = datetime(2025, 4, 1, tzinfo=UTC)
+    candles = real_candles("BTC", interval, start, start + 2900 * interval.delta)
+    forecasts = NaiveForecaster([1]).forecast(SERIES, candles, last=2300)
+    realised = candles.close[-2299:]
+    for percent in INTERVALS:
+        bounds = np.array([one.interval(percent) for one in forecasts[:-1]])
+        covered = ((bounds[:, 0] <= realised) & (realised <= bounds[:, 1])).mean()
+        assert covered == pytest.approx(percent / 100, abs=0.03)
 
 
 def test_many_cutoffs_at_once_are_the_same_as_one_by_one() -> None:
