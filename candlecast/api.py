@@ -220,7 +220,7 @@ class SeriesState(Shape):
 
 
 class SeriesList(Shape):
-    """All series, sorted by venue, symbol and interval."""
+    """All series: those that are configured first, in the order of the settings."""
 
     series: list[SeriesState]
     horizons: list[int]

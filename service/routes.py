@@ -198,6 +198,8 @@ def list_series(board: BoardNow) -> api.SeriesList:
         )
         for extent in extents
     ]
+    order = {str(series): place for place, series in enumerate(board.series)}
+    states.sort(key=lambda state: order.get(state.series, len(order)))
     return api.SeriesList(series=states, horizons=list(board.settings.horizons))
 
 
