@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import os
 import secrets
-import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from rich.console import Console
 
 from candlecast.candles import VENUES
 from candlecast.errors import CandlecastError, ConfigurationError
+from candlecast.serving import require_free_port
 from candlecast.settings import Settings, load_settings
 from candlecast.store.clocks import resume_clock
 from candlecast.store.database import Database, open_database
@@ -60,8 +60,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, console: Console) -> int:
     environment = _venue_environment(options, console)
     settings = _settings(environment)
-    for port, name in ((settings.service_port, "SERVICE"), (settings.ui_port, "UI")):
-        _require_free(port, name)
+    require_free_port("127.0.0.1", settings.service_port, "CANDLECAST_SERVICE_PORT")
+    require_free_port("127.0.0.1", settings.ui_port, "CANDLECAST_UI_PORT")
     with console.status("Starting the database"), closing(open_database(settings)) as database:
         migrate(database)
         _resume(database, settings)
@@ -117,18 +117,6 @@ def _reachable_venue(console: Console) -> str:
         console.print(line, style="yellow", markup=False)
         return "simulated"
     return "binance"
-
-
-def _require_free(port: int, name: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            another = f"CANDLECAST_{name}_PORT={port + 1} make run"
-            raise ConfigurationError(
-                f"port {port} is in use; stop what uses it, or choose another: {another}"
-            ) from None
 
 
 def _resume(database: Database, settings: Settings) -> None:
