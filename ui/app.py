@@ -32,6 +32,7 @@ from ui.words import words
 
 REFRESH_SECONDS = 5.0
 _WAIT_FOR_FORECAST = 20.0
+_READING_TIME = 20.0
 _STATIC = Path(__file__).parent / "static"
 _REMEMBER = "(...args) => candlecast.remember(args)"
 _LOOK = "(...args) => candlecast.look(args)"
@@ -215,8 +216,8 @@ class Page:
         if shown:
             return light
         # What "Forecast now" ended with is no news any more once the next candle is there.
-        done = {} if session.asking else {self._asked: ""}
-        return self._drawn(session, view) | done
+        old = not session.asking and time.monotonic() - session.asked_at > _READING_TIME
+        return self._drawn(session, view) | ({self._asked: ""} if old else {})
 
     def _drawn(self, session: Session, view: View) -> Updates:
         snapshot, language, say = session.snapshot, view.language, words(view.language)
@@ -307,7 +308,7 @@ class Page:
         try:
             yield from self._forecast(session, view, series, horizon, token)
         finally:
-            session.asking = False
+            session.asking, session.asked_at = False, time.monotonic()
 
     def _forecast(
         self, session: Session, view: View, series: str | None, horizon: int | None, token: str

@@ -146,7 +146,8 @@ def _frame(snapshot: Snapshot, rows: Rows, look: Look) -> Frame:
         values=values,
         left=rows.opened[0] - round(0.2 * rows.step),
         right=right,
-        ticks=time_ticks(rows.opened[0], rows.cutoff, look.language, 3 if look.narrow else 6),
+        # A text at the very edge would be cut, and with it the date.
+        ticks=time_ticks(rows.opened[0] + round(0.03 * shown), rows.cutoff, look.language, 3 if look.narrow else 6),
         mode=look.mode,
         language=look.language,
         narrow=look.narrow,

@@ -17,7 +17,7 @@ _STEPS: Final = tuple(
 )
 _DAY = 1440 * _MINUTE
 _LINE = 15  # px that one label needs
-_WIDE = {"height": 500, "ribbon": (0.962, 1.0), "price": (0.345, 0.95), "error": (0.165, 0.29), "volume": (0.0, 0.1)}
+_WIDE = {"height": 500, "ribbon": (0.955, 1.0), "price": (0.345, 0.943), "error": (0.165, 0.29), "volume": (0.0, 0.1)}
 _PHONE = {"height": 392, "ribbon": (0.945, 1.0), "price": (0.33, 0.925), "error": (0.0, 0.2), "volume": (0.0, 0.0)}
 _BOTTOM = 40
 _GREY = "#7D7A86"

@@ -51,6 +51,8 @@ class Session:
     """Grows with every choice the reader makes, so that a slower answer to an older one can be dropped."""
     asking: bool = False
     """Whether "Forecast now" is at work."""
+    asked_at: float = 0.0
+    """When it last ended, by the process' own clock."""
     shown: tuple[object, ...] = field(default=())
 
     def begin(self) -> int:

@@ -20,6 +20,9 @@ from candlecast.client import ApiError, Client
 from ui.format import shared_decimals
 
 PAST_CANDLES = 60
+_AWAY = 503
+
+History = tuple[CandleColumns | None, tuple[LedgerRow, ...], ModelVersion | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def pick(listing: SeriesList, wanted: str | None) -> str | None:
 
 def look(client: Client, series: str | None, horizon: int | None, before: Snapshot | None) -> Snapshot:
     """Ask for everything the page shows; candles and ledger only when `before` is out of date. Raises client errors."""
-    listing = client.series()
+    listing = _listing(client, before)
     status = _status(client)
     chosen = pick(listing, series)
     wall = datetime.now(UTC)
@@ -126,8 +129,18 @@ def look(client: Client, series: str | None, horizon: int | None, before: Snapsh
     if before is not None and _same_candles(before, bare):
         candles, ledger, challenger = before.candles, before.ledger, before.challenger
     else:
-        candles, ledger, challenger = _history(client, bare)
+        candles, ledger, challenger = _history(client, bare, before)
     return Snapshot(wall, now, speed, listing, status, chosen, wanted, forecasts, candles, ledger, challenger)
+
+
+def _listing(client: Client, before: Snapshot | None) -> SeriesList:
+    try:
+        return client.series()
+    except ApiError as error:
+        # The database is away; forecasts go on without it, so the page does too.
+        if error.status != _AWAY or before is None:
+            raise
+        return before.listing
 
 
 def _status(client: Client) -> ServiceStatus | None:
@@ -137,7 +150,18 @@ def _status(client: Client) -> ServiceStatus | None:
         return None  # the chips can be missing; the forecast cannot
 
 
-def _history(client: Client, bare: Snapshot) -> tuple[CandleColumns | None, tuple[LedgerRow, ...], ModelVersion | None]:
+def _history(client: Client, bare: Snapshot, before: Snapshot | None) -> History:
+    try:
+        return _asked(client, bare)
+    except ApiError as error:
+        if error.status != _AWAY:
+            raise
+        if before is None or (before.series, before.horizon) != (bare.series, bare.horizon):
+            return None, (), None
+        return before.candles, before.ledger, before.challenger
+
+
+def _asked(client: Client, bare: Snapshot) -> History:
     assert bare.series is not None  # noqa: S101 - look() has chosen one
     try:
         candles: CandleColumns | None = client.candles(bare.series, PAST_CANDLES)

@@ -127,10 +127,12 @@ def _abstained_line(forecast: LatestForecast | None, language: Language) -> str:
 
 def _refusal(challenger: ModelVersion | None, language: Language) -> str:
     say = words(language)
-    if challenger is None:
+    if challenger is None or challenger.decision is None:
         return escape(say["baseline_untrained"])
-    decision = challenger.decision or {}
-    values = [decision.get(name) for name in ("skill", "lower", "upper")]
+    if challenger.decision.get("promote"):
+        return escape(say["baseline_promoted"])
+    numbers = challenger.decision.get("numbers") or {}
+    values = [numbers.get(name) for name in ("skill", "skill_lower", "skill_upper")]
     if not all(isinstance(value, int | float) for value in values):
         return escape(say["baseline_refused_plain"])
     point, lower, upper = (float(value) for value in values if isinstance(value, int | float))
@@ -140,11 +142,14 @@ def _refusal(challenger: ModelVersion | None, language: Language) -> str:
 
 def _note(snapshot: Snapshot, language: Language) -> str:
     say, forecast = words(language), snapshot.forecast
-    if snapshot.simulated:
-        return escape(say["simulated_skill"])
     if snapshot.abstained:
         return escape((forecast.detail if forecast else None) or "")
-    return escape(say["baseline_later"] if snapshot.baseline else say["live_only"])
+    if snapshot.simulated and not snapshot.baseline:
+        return escape(say["simulated_skill"])
+    if snapshot.baseline:
+        reason = (snapshot.challenger.decision or {}).get("reason") if snapshot.challenger else None
+        return escape(say["baseline_why"].format(reason=reason) if reason else say["baseline_later"])
+    return escape(say["live_only"])
 
 
 def _scored(snapshot: Snapshot) -> Skill | None:

@@ -1,0 +1,263 @@
+"""The client against a real local HTTP server that speaks the API's shapes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from candlecast import client as client_module
+from candlecast.api import CandleColumns, LatestForecast, LatestForecasts, Problem, Run, Runs, SeriesList, Shape, Skill
+from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
+
+NOW = datetime(2025, 10, 14, 16, 4, 12, tzinfo=UTC)
+SERIES = "binance:BTC-USDT:15m"
+
+
+class Service(ThreadingHTTPServer):
+    """A local server that answers from a list and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[tuple[int, str, dict[str, str]]] = []
+        self.asked: list[tuple[str, str, dict[str, list[str]], dict[str, str], str]] = []
+        self.delay = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def answer(self, body: Shape | str, status: int = 200, **headers: str) -> None:
+        text = body if isinstance(body, str) else body.model_dump_json()
+        self.answers.append((status, text, {name.replace("_", "-"): value for name, value in headers.items()}))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def _handle(self) -> None:
+        address = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        service = self.server
+        service.asked.append((self.command, address.path, parse_qs(address.query), dict(self.headers), body))
+        time.sleep(service.delay)
+        # The last answer is given again and again.
+        status, text, headers = service.answers.pop(0) if len(service.answers) > 1 else service.answers[0]
+        try:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+        except BrokenPipeError:
+            pass  # the client gave up waiting, which is what a test wanted
+
+    do_GET = do_POST = _handle  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        return
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    server = Service()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.url, timeout=5) as opened:
+        yield opened
+
+
+def forecast() -> LatestForecast:
+    skill = Skill(scored=3, minimum=200, verdict="too_early")
+    return LatestForecast(
+        series=SERIES, horizon=1, status="ok", simulated=False, now=NOW, clock_speed=90, cutoff=NOW, live_skill=skill
+    )
+
+
+def run(state: str = "queued") -> Run:
+    empty = dict.fromkeys(Run.model_fields)
+    known = {"request_id": 7, "job": "ingestion", "state": state, "parameters": {}, "done": 0, "failed": 0, "rows": 0}
+    return Run.model_validate(empty | known)
+
+
+def problem(status: int, code: str, **more: Any) -> Problem:
+    return Problem(title="No", status=status, detail=f"{code}, do this", code=code, **more)
+
+
+def test_latest_forecast_comes_back_as_it_was_sent(service: Service, client: Client) -> None:
+    sent = LatestForecasts(forecasts=[forecast()])
+    service.answer(sent)
+    assert client.latest_forecasts(SERIES, 5) == sent
+    method, path, query, headers, _ = service.asked[0]
+    assert (method, path, query) == ("GET", "/v1/forecasts/latest", {"series": [SERIES], "horizon": ["5"]})
+    assert "Authorization" not in headers
+
+
+def test_what_was_not_asked_for_is_left_out_of_the_address(service: Service, client: Client) -> None:
+    service.answer(LatestForecasts(forecasts=[]))
+    client.latest_forecasts()
+    assert service.asked[0][2] == {}
+
+
+def test_ledger_is_asked_with_series_horizon_last_and_role(service: Service, client: Client) -> None:
+    service.answer('{"forecasts": []}')
+    assert client.forecasts(SERIES, 1, 60, role="champion").forecasts == []
+    assert service.asked[0][1:3] == (
+        "/v1/forecasts",
+        {"series": [SERIES], "horizon": ["1"], "last": ["60"], "role": ["champion"]},
+    )
+
+
+def test_candles_keep_their_columns(service: Service, client: Client) -> None:
+    columns = CandleColumns(
+        series=SERIES, interval="15m", open_time=[0], open=[1], high=[2], low=[0.5], close=[1.5], volume=[3], gaps=0
+    )
+    service.answer(columns)
+    assert client.candles(SERIES, 1) == columns
+    assert service.asked[0][2] == {"series": [SERIES], "last": ["1"]}
+
+
+def test_run_is_asked_for_with_token_and_body(service: Service) -> None:
+    service.answer(run(), status=202)
+    with Client(service.url, token="secret") as client:  # noqa: S106 - made up
+        assert client.request_run("ingestion", [SERIES]).request_id == 7
+    method, path, _, headers, body = service.asked[0]
+    assert (method, path, headers["Authorization"]) == ("POST", "/v1/runs", "Bearer secret")
+    assert json.loads(body) == {"job": "ingestion", "series": [SERIES], "start": None}
+
+
+def test_token_is_not_sent_where_nothing_changes_and_never_printed(service: Service) -> None:
+    service.answer(SeriesList(series=[], horizons=[1]))
+    with Client(service.url, token="secret") as client:  # noqa: S106 - made up
+        client.series()
+        assert "secret" not in repr(client)
+    assert "Authorization" not in service.asked[0][3]
+
+
+def test_run_is_found_by_its_request(service: Service, client: Client) -> None:
+    service.answer(Runs(runs=[run("running")]))
+    found = client.run(7)
+    assert found is not None
+    assert found.state == "running"
+    assert service.asked[0][1:3] == ("/v1/runs", {"request_id": ["7"]})
+
+
+def test_unknown_request_is_none(service: Service, client: Client) -> None:
+    service.answer(Runs(runs=[]))
+    assert client.run(8) is None
+
+
+def test_problem_becomes_an_error_with_code_and_sentence(service: Service, client: Client) -> None:
+    service.answer(problem(404, "unknown_series"), status=404)
+    with pytest.raises(ApiError, match="unknown_series, do this") as caught:
+        client.candles("binance:NO-USDT:15m", 1)
+    assert (caught.value.status, caught.value.code) == (404, "unknown_series")
+    assert len(service.asked) == 1
+
+
+def test_missing_token_has_an_error_of_its_own(service: Service, client: Client) -> None:
+    service.answer(problem(401, "unauthorized"), status=401)
+    with pytest.raises(TokenNeeded):
+        client.request_run("training")
+
+
+def test_failure_of_the_service_is_not_tried_again(service: Service, client: Client) -> None:
+    service.answer(problem(500, "internal", request_id="abc"), status=500)
+    with pytest.raises(ApiError) as caught:
+        client.status()
+    assert caught.value.status == 500
+    assert caught.value.problem.model_extra == {"request_id": "abc"}
+    assert len(service.asked) == 1
+
+
+def test_passing_failure_is_tried_again_and_the_answer_counts(service: Service, client: Client) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503)
+    service.answer(SeriesList(series=[], horizons=[1, 5]))
+    assert client.series().horizons == [1, 5]
+    assert len(service.asked) == 2
+
+
+def test_lasting_failure_is_given_up_after_three_attempts_within_seconds(service: Service, client: Client) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503, Retry_After="60")
+    began = time.monotonic()
+    with pytest.raises(ApiError) as caught:
+        client.series()
+    assert caught.value.status == 503
+    assert len(service.asked) == 3
+    assert time.monotonic() - began < 5
+
+
+def test_asking_for_a_run_is_never_repeated(service: Service, client: Client) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503)
+    with pytest.raises(ApiError):
+        client.request_run("ingestion")
+    assert len(service.asked) == 1
+
+
+def test_slow_service_is_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_PAUSES", ())
+    service.answer(SeriesList(series=[], horizons=[]))
+    service.delay = 0.5
+    with Client(service.url, timeout=0.1) as client, pytest.raises(ServiceAway, match="does not answer in time"):
+        client.series()
+
+
+def test_nobody_at_the_address_is_away_and_the_address_is_named() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Client(f"http://127.0.0.1:{port}") as client, pytest.raises(ServiceAway, match=str(port)):
+        client.status()
+
+
+@pytest.mark.parametrize("body", ["<html>Bad gateway</html>", "[]", ""])
+def test_error_of_a_proxy_is_a_problem_too(service: Service, client: Client, body: str) -> None:
+    service.answer(body, status=404)
+    with pytest.raises(ApiError) as caught:
+        client.models()
+    assert caught.value.code == "http_404"
+    assert "/v1/models" in caught.value.message
+
+
+@pytest.mark.parametrize("body", ["not json", '{"forecasts": [{"series": 1}]}', '{"forecasts": [], "new_field": 1}'])
+def test_answer_of_another_version_says_so(service: Service, client: Client, body: str) -> None:
+    service.answer(body)
+    with pytest.raises(ApiError, match="same version") as caught:
+        client.latest_forecasts()
+    assert caught.value.code == "unreadable_answer"
+
+
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        (lambda client: client.status(), "/v1/status"),
+        (lambda client: client.models(), "/v1/models"),
+        (lambda client: client.runs(5), "/v1/runs"),
+    ],
+)
+def test_each_question_goes_to_its_route(
+    service: Service, client: Client, ask: Callable[[Client], object], path: str
+) -> None:
+    service.answer(problem(404, "not_found"), status=404)
+    with pytest.raises(ApiError):
+        ask(client)
+    assert service.asked[0][1] == path

@@ -1,0 +1,68 @@
+"""Both languages say everything, with the same gaps to fill."""
+
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import ui
+from candlecast.api import RunState
+from ui.words import EN, HTML_LANG, LANGUAGES, PT, spoken, words
+
+FOLDER = Path(ui.__file__).parent
+
+
+def gaps(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_both_languages_have_the_same_keys() -> None:
+    assert set(EN) == set(PT)
+
+
+@pytest.mark.parametrize("key", sorted(EN))
+def test_both_languages_fill_the_same_gaps(key: str) -> None:
+    assert gaps(EN[key]) == gaps(PT[key])
+
+
+def test_sentences_are_translated() -> None:
+    same = {key for key in EN if EN[key] == PT[key] and " " in EN[key]}
+    assert same == {"volume_axis", "table_band"}  # no words, or the same in both
+
+
+def test_per_cent_sign_does_not_break_from_its_number() -> None:
+    for language in LANGUAGES:
+        assert not [key for key, text in words(language).items() if " %" in text]
+
+
+def test_skill_is_never_called_profit_in_portuguese() -> None:
+    assert not [key for key, text in PT.items() if "ganho" in text.lower()]
+
+
+def test_every_word_that_the_code_asks_for_exists_and_none_is_left_over() -> None:
+    used = {
+        node.value
+        for path in FOLDER.glob("*.py")
+        if path.name != "words.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    families = ("abstained_", "card_", "remedy_", "state_", "job_", "table_")
+    left_over = {key for key in EN if key not in used and not key.startswith(families)}
+    assert left_over <= {"simulated_line", "baseline_line"}  # asked for by the banner's name
+
+
+def test_every_state_of_a_run_has_a_word() -> None:
+    assert {f"state_{state}" for state in get_args(RunState)} <= set(EN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"), [("pt-BR", "pt"), ("pt", "pt"), ("en-GB", "en"), ("de", "en"), (None, "en"), ("", "en")]
+)
+def test_language_of_a_browser_is_understood(asked: str | None, language: str) -> None:
+    assert spoken(asked) == language
+    assert spoken(asked) in HTML_LANG
