@@ -10,10 +10,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from sqlalchemy import Connection
 
 from candlecast import api, metrics
-from candlecast.candles import Candles, Interval, Series
+from candlecast.candles import Candles, Interval, Series, to_datetime64
 from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UnknownSeries, UsageError
 from candlecast.store import candles as candle_store
 from candlecast.store import ledger, models, runs
@@ -94,8 +93,10 @@ def _parse_series(name: str) -> Series:
         raise UnknownSeries(error.message, series=name) from None
 
 
-def _champions(connection: Connection) -> dict[tuple[str, Interval], str]:
-    return models.champions(connection)
+def _aware(name: str, moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise UsageError(f"{name} has no time zone; write it like 2025-09-01T00:00:00Z")
+    return moment
 
 
 @router.get("/forecasts/latest")
@@ -144,6 +145,7 @@ def read_ledger(
 ) -> api.LedgerRows:
     """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered."""
     wanted = _parse_series(series)
+    start, end = start and _aware("start", start), end and _aware("end", end)
     with board.database.begin() as connection:
         rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=2 * last, start=start, end=end)
     if role is None:
@@ -175,11 +177,12 @@ def read_candles(
 ) -> api.CandleColumns:
     """Return stored candles with start <= open_time < end, the newest `last` of them."""
     wanted = _parse_series(series)
+    start, end = start and _aware("start", start), end and _aware("end", end)
     with board.database.begin() as connection:
-        candles = candle_store.read(connection, wanted, start=start, end=end) if start else None
-        if candles is None:
-            candles = candle_store.read_last(connection, wanted, last, before=end)
-    return answers.candle_columns(wanted, candles[-last:])
+        candles = candle_store.read_last(connection, wanted, last, before=end)
+    if start is not None:
+        candles = candles[candles.open_time >= to_datetime64(start)]
+    return answers.candle_columns(wanted, candles)
 
 
 @router.get("/series")
@@ -245,9 +248,7 @@ def request_run(
     if request.series is not None:
         parameters["series"] = [str(_configured(board, name)) for name in request.series]
     if request.start is not None:
-        if request.start.tzinfo is None:
-            raise UsageError("start has no time zone; write it like 2025-09-01T00:00:00Z")
-        parameters["start"] = request.start.isoformat()
+        parameters["start"] = _aware("start", request.start).isoformat()
     with board.database.begin() as connection:
         request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
         row = runs.recent(connection, limit=1, request_id=request_id)[0]
