@@ -108,8 +108,20 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=7860, ge=1, le=65535)
     """Port of the screen."""
 
-    dispatcher_mode: str = Field(default="subprocess", pattern="^(none|subprocess)$")
-    """How asked-for runs start: as subprocesses that follow the schedule too, or not at all."""
+    dispatcher_mode: str = Field(default="subprocess", pattern="^(none|subprocess|kubernetes)$")
+    """How asked-for runs start: as subprocesses that follow the schedule too, as Kubernetes Jobs, or not at all."""
+
+    namespace: str | None = None
+    """Kubernetes dispatcher: the namespace that the CronJobs live in."""
+
+    cronjobs: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    """Kubernetes dispatcher: which CronJob each job is started from, as `job=cronjob` pairs, separated by commas."""
+
+    kubernetes_url: str = "https://kubernetes.default.svc"
+    """Kubernetes dispatcher: the API server."""
+
+    kubernetes_credentials: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    """Kubernetes dispatcher: folder of the mounted service account's `token` and `ca.crt`."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severity that is logged."""
@@ -142,6 +154,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_tokens(cls, value: object) -> object:
         return _parse_tokens(value) if isinstance(value, str) else value
+
+    @field_validator("cronjobs", mode="before")
+    @classmethod
+    def _parse_cronjobs(cls, value: object) -> object:
+        return _parse_cronjobs(value) if isinstance(value, str) else value
 
     @field_validator("replay_start")
     @classmethod
@@ -181,4 +198,12 @@ def _parse_tokens(text: str) -> dict[str, str]:
     for name, digest in pairs.items():
         if not name or not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ValueError(f"write name:sha256 pairs; the entry of {name!r} does not hold 64 hex digits")
+    return pairs
+
+
+def _parse_cronjobs(text: str) -> dict[str, str]:
+    pairs = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
+    for job, name in pairs.items():
+        if not job or not name:
+            raise ValueError(f"write job=cronjob pairs; {job or name!r} is not one")
     return pairs

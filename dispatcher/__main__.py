@@ -2,12 +2,22 @@
 
 import signal
 import sys
+from typing import Protocol
 
 from candlecast.errors import CandlecastError
 from candlecast.logs import set_up_logs
-from candlecast.settings import load_settings
+from candlecast.settings import Settings, load_settings
 from candlecast.store.migrate import ready_database
-from dispatcher.local import LocalDispatcher
+
+
+class Dispatcher(Protocol):
+    """Turns requests into runs until stopped."""
+
+    def run(self) -> None:
+        """Dispatch until stopped."""
+
+    def stop(self) -> None:
+        """Ask the loop to end."""
 
 
 def main() -> int:
@@ -17,7 +27,7 @@ def main() -> int:
         set_up_logs(settings.log_level)
         if settings.dispatcher_mode == "none":
             return 0
-        dispatcher = LocalDispatcher(settings, ready_database(settings))
+        dispatcher = _dispatcher(settings)
     except CandlecastError as error:
         print(f"dispatcher: {error.message}", file=sys.stderr)  # noqa: T201  # perhaps no log level is known yet
         return error.exit_code
@@ -25,6 +35,18 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: dispatcher.stop())
     dispatcher.run()
     return 0
+
+
+def _dispatcher(settings: Settings) -> Dispatcher:
+    # Each with its own imports: a laptop needs no HTTP client, a cluster no process server.
+    database = ready_database(settings)
+    if settings.dispatcher_mode == "kubernetes":
+        from dispatcher.kubernetes import KubernetesDispatcher
+
+        return KubernetesDispatcher(settings, database)
+    from dispatcher.local import LocalDispatcher
+
+    return LocalDispatcher(settings, database)
 
 
 if __name__ == "__main__":
