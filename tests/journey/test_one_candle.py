@@ -20,6 +20,7 @@ from candlecast.settings import Settings, load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger, models, runs
 from candlecast.store.database import Database
+from candlecast.venues import open_venue
 from candlecast.xgb import XGBForecaster
 from ingestion_job.ingest import ingest
 from tests.real import real_candles
@@ -45,6 +46,7 @@ def test_one_candle(database: Database, environment: dict[str, str]) -> None:
     _set_clock(database, CUTOFF + STEP / 2)
     _ingest(settings)
     assert _columns(_stored(database)) == _columns(known), "exactly the closed candles are stored"
+    _check_open_candles_are_refused(database, settings, truth)
     _spoil_one_candle(database)
     _ingest(settings, database, start=CUTOFF - timedelta(days=2))
     assert _columns(_stored(database)) == _columns(known), "what the venue says replaces what was stored"
@@ -93,6 +95,18 @@ def _stored(database: Database) -> Candles:
 
 def _columns(candles: Candles) -> dict[str, Any]:
     return {name: column.tolist() for name, column in candles.columns().items() if not np.isnan(column[0])}
+
+
+def _check_open_candles_are_refused(database: Database, settings: Settings, truth: Candles) -> None:
+    """Three gates, each enough alone: ingestion does not ask, the venue does not give, the store does not take."""
+    with database.begin() as connection:
+        clock = clocks.read_clock(connection, "replay")
+    venue = open_venue("replay", settings, clock)
+    given = Candles.concatenate([page.candles for page in venue.fetch(BTC, CUTOFF - STEP, CUTOFF + 9 * STEP)])
+    assert given.cutoff == CUTOFF
+    still_open = truth.between(CUTOFF, CUTOFF + STEP)
+    with pytest.raises(ValueError, match="not closed"), database.begin() as connection:
+        candle_store.upsert(connection, BTC, still_open, source="test", now=clock.now())
 
 
 def _spoil_one_candle(database: Database) -> None:
