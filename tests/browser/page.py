@@ -124,5 +124,5 @@ def open_page(
 def _skip() -> NoReturn:
     line = "NO BROWSER: the screen is not tested; apt-get install chromium, or set CANDLECAST_CHROMIUM to its path"
     # Past pytest's capture: a skipped browser test must be seen.
-    print(f"\n{line}", file=sys.__stderr__, flush=True)  # noqa: T201
+    print(f"\n{line}", file=sys.__stderr__, flush=True)
     pytest.skip(line)

@@ -1,0 +1,404 @@
+"""What the page knows, keeps and drops: looks at a fake service behind the client's transport."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from candlecast import client as client_module
+from candlecast.api import (
+    LatestForecasts,
+    LedgerRows,
+    ModelVersions,
+    Problem,
+    Run,
+    Runs,
+    SeriesList,
+    Shape,
+)
+from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
+from tests.ui.making import (
+    CUTOFF,
+    NOW,
+    SERIES,
+    STEP,
+    abstained,
+    baseline,
+    candles,
+    challenger,
+    forecast,
+    ledger_row,
+    snapshot,
+    state,
+    status,
+)
+from ui import runs
+from ui.app import Page, create_app
+from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
+from ui.snapshot import closes_next, look, pick, venue_now
+
+
+class Service:
+    """Answers by path; an answer can be a shape, a problem's status, or an exception."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: dict[str, Shape | int | Exception] = {
+            "/v1/series": SeriesList(series=[state()], horizons=[1, 5]),
+            "/v1/status": status(),
+            "/v1/forecasts/latest": LatestForecasts(forecasts=[forecast(5), forecast(1)]),
+            "/v1/candles": candles(),
+            "/v1/forecasts": LedgerRows(forecasts=[ledger_row(CUTOFF - STEP)]),
+            "/v1/models": ModelVersions(models=[challenger({"promote": False})]),
+        }
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.asked.append(path)
+        answer = self.answers[path]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, int):
+            problem = Problem(title="No", status=answer, detail="sorry", code="store_unavailable")
+            return httpx.Response(answer, text=problem.model_dump_json())
+        return httpx.Response(200, text=answer.model_dump_json())
+
+    def fail(self, *paths: str, how: int | Exception = 503) -> None:
+        for path in paths or self.answers:
+            self.answers[path] = how
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr(client_module, "_PAUSES", ())
+    with Client("http://service", transport=httpx.MockTransport(service)) as opened:
+        yield opened
+
+
+def test_look_gathers_everything_with_the_venue_s_clock(client: Client) -> None:
+    seen = look(client, SERIES, 5, None)
+    assert [f.horizon for f in seen.forecasts] == [1, 5]
+    assert seen.forecast is not None
+    assert seen.forecast.horizon == 5
+    assert seen.now == NOW
+    assert len(seen.ledger) == 1
+    assert seen.decimals == 2
+
+
+def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Service, client: Client) -> None:
+    first = look(client, SERIES, 1, None)
+    service.asked.clear()
+    look(client, SERIES, 1, first)
+    assert "/v1/candles" not in service.asked
+    later = CUTOFF + STEP
+    newer = [forecast(1, cutoff=later, target_time=later + STEP)]
+    service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=newer)
+    look(client, SERIES, 1, first)
+    assert "/v1/candles" in service.asked
+
+
+def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Service, client: Client) -> None:
+    early = CUTOFF - 2 * STEP
+    behind = LatestForecasts(forecasts=[forecast(1, cutoff=early, target_time=early + STEP)])
+    service.answers["/v1/forecasts/latest"] = behind
+    seen = look(client, SERIES, 1, None)
+    assert seen.candles is not None
+    assert len(seen.candles.open_time) == 10
+    assert len(seen.candles.volume) == 10
+
+
+def test_abstention_keeps_all_candles(service: Service, client: Client) -> None:
+    early = CUTOFF - 2 * STEP
+    service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[abstained("stale", cutoff=early)])
+    seen = look(client, SERIES, 1, None)
+    assert seen.candles is not None
+    assert len(seen.candles.open_time) == 12
+
+
+def test_forecast_goes_on_when_only_the_database_is_away(service: Service, client: Client) -> None:
+    first = look(client, SERIES, 1, None)
+    service.fail("/v1/series", "/v1/candles", "/v1/forecasts")
+    later = CUTOFF + STEP
+    fresh = LatestForecasts(forecasts=[forecast(1, stale=True, cutoff=later, target_time=later + STEP)])
+    service.answers["/v1/forecasts/latest"] = fresh
+    seen = look(client, SERIES, 1, first)
+    assert seen.forecast is not None
+    assert seen.forecast.cutoff == later
+    assert seen.candles == first.candles
+
+
+def test_series_without_candles_is_a_look_without_a_chart(service: Service, client: Client) -> None:
+    service.fail("/v1/candles", how=404)
+    seen = look(client, SERIES, 1, None)
+    assert seen.candles is None
+    assert seen.ledger == ()
+
+
+def test_empty_service_is_a_look_without_series(service: Service, client: Client) -> None:
+    service.answers["/v1/series"] = SeriesList(series=[], horizons=[1])
+    seen = look(client, None, None, None)
+    assert seen.series is None
+    assert seen.forecast is None
+
+
+def test_status_may_fail_alone(service: Service, client: Client) -> None:
+    service.fail("/v1/status", how=500)
+    assert look(client, SERIES, 1, None).now == NOW  # then the forecast's own clock counts
+
+
+def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Service, client: Client) -> None:
+    assert look(client, SERIES, 1, None).challenger is None
+    service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
+    seen = look(client, SERIES, 1, None)
+    assert seen.challenger is not None
+    assert seen.challenger.kind == "xgboost"
+
+
+def test_challenger_of_another_interval_is_not_ours(service: Service, client: Client) -> None:
+    other = challenger(None).model_copy(update={"interval": "1h"})
+    service.answers["/v1/models"] = ModelVersions(models=[other])
+    service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
+    assert look(client, SERIES, 1, None).challenger is None
+
+
+def test_pick_prefers_what_was_wanted_then_alike_then_what_has_a_champion() -> None:
+    names = ["binance:BTC-USDT:1h", "binance:BTC-USDT:15m", "binance:ETH-USDT:15m"]
+    states = [state(series=name, champion=None) for name in names]
+    states[2] = state(series=names[2])
+    listing = SeriesList(series=states, horizons=[1])
+    assert pick(listing, names[1]) == names[1]
+    assert pick(listing, "binance:BTC-USDT:5m") == names[0]
+    assert pick(listing, "kraken:X-Y:1h") == names[2]
+    assert pick(SeriesList(series=[], horizons=[1]), names[1]) is None
+
+
+def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Client) -> None:
+    session = Session()
+    refresh(session, client, SERIES, 1)
+    before = session.snapshot
+    service.fail(how=httpx.ConnectError("refused"))
+    refresh(session, client, SERIES, 1)
+    assert session.snapshot is before
+    assert isinstance(session.trouble, ServiceAway)
+    said = session.trouble_line("en", 5)
+    assert said.startswith("The service does not answer. Trying again in 5")
+    assert "What you see is from" in said
+
+
+def test_trouble_ends_with_the_next_good_answer(service: Service, client: Client) -> None:
+    session = Session(trouble=ServiceAway("away"))
+    refresh(session, client, SERIES, 1)
+    assert session.trouble is None
+    assert session.trouble_line("en", 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "http", "said"),
+    [
+        ("internal", 500, "The service failed on this request (internal)"),
+        ("rate_limited", 429, "Too many requests. Refreshing every 5"),
+        ("store_unavailable", 503, "The service does not answer."),
+        ("unreadable_answer", 200, "Screen and service are of different versions: sorry"),
+    ],
+)
+def test_each_trouble_has_its_sentence(code: str, http: int, said: str) -> None:
+    session = Session(trouble=ApiError(Problem(title="", status=http, detail="sorry", code=code), http))
+    assert session.trouble_line("en", 5).startswith(said)
+
+
+def test_answer_to_an_older_choice_is_dropped(service: Service, client: Client) -> None:
+    session = Session()
+    mark = session.begin()
+    session.begin()
+    refresh(session, client, SERIES, 1, keep=mark)
+    assert session.snapshot is None
+
+
+def test_page_is_drawn_again_only_when_something_changed() -> None:
+    session, view = Session(snapshot=snapshot()), View()
+    assert not follow_view(session, view)
+    session.snapshot = snapshot(now=NOW + timedelta(seconds=5), taken_at=NOW + timedelta(seconds=5))
+    assert follow_view(session, view)
+    assert not follow_view(session, View(dark=True))
+    session.snapshot = snapshot(forecast(1, p_up=0.6))
+    assert not follow_view(session, View(dark=True))
+
+
+def test_rows_written_for_other_series_do_not_redraw_the_page() -> None:
+    session, view = Session(snapshot=snapshot()), View()
+    follow_view(session, view)
+    session.snapshot = snapshot(status=status(ledger_rows=75_517))
+    assert follow_view(session, view)
+
+
+def test_choices_of_this_browser_come_back() -> None:
+    known = {
+        "language": "pt",
+        "dark": True,
+        "width": 390,
+        "series": "binance:BTC-USDT",
+        "interval": "15m",
+        "horizon": 5,
+    }
+    view, series, horizon = restored(json.dumps(known))
+    assert (view.language, view.dark, view.width) == ("pt", True, 390)
+    assert (series, horizon) == (SERIES, 5)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "no json", "{}", '{"width": "wide", "horizon": "x"}'])
+def test_new_or_broken_browser_memory_means_defaults(text: str) -> None:
+    assert restored(text) == (View(), None, None)
+
+
+def test_new_browser_speaks_its_own_language() -> None:
+    assert restored('{"browser": "pt-BR"}')[0].language == "pt"
+
+
+def test_controls_become_view_series_and_horizon() -> None:
+    session = Session()
+    given = read('{"width": 390}', "binance:BTC-USDT", "15m", 5, "pt", True, False, "line", session)
+    assert given == (View("pt", True, 390, past=False, line=True), SERIES, 5, session)
+    assert read("", None, None, None, None, None, True, "candles", session)[1] is None
+
+
+def test_pickers_offer_intervals_of_the_chosen_symbol_in_order_of_length() -> None:
+    names = ["binance:BTC-USDT:15m", "binance:BTC-USDT:1h", "binance:BTC-USDT:5m", "binance:ETH-USDT:1d"]
+    listing = SeriesList(series=[state(series=name) for name in names], horizons=[1, 5])
+    pairs, intervals, horizons = choices(snapshot(listing=listing))
+    assert pairs == [("binance · BTC-USDT", "binance:BTC-USDT"), ("binance · ETH-USDT", "binance:ETH-USDT")]
+    assert intervals == ["5m", "15m", "1h"]
+    assert horizons == [("1", 1), ("5", 5)]
+
+
+def test_clock_of_a_replay_runs_on_at_its_speed() -> None:
+    seen = snapshot(speed=90.0)
+    assert venue_now(seen, seen.taken_at + timedelta(seconds=10)) == NOW + timedelta(seconds=900)
+    assert closes_next(seen) == CUTOFF + STEP
+
+
+def test_pulse_carries_clock_title_language_and_announcement() -> None:
+    taken = datetime.now(UTC)
+    seen = replace(snapshot(speed=90.0), taken_at=taken)
+    found = dict(re.findall(r'data-(\w+)="([^"]*)"', pulse(Session(snapshot=seen), View(language="pt"))))
+    assert found["lang"] == "pt-BR"
+    assert found["speed"] == "90.0"
+    assert found["key"] == f"{SERIES}/1|{int(CUTOFF.timestamp() * 1000)}"
+    assert found["say"].startswith("Nova previsão")
+    assert abs(int(found["now"]) - NOW.timestamp() * 1000) < 90 * 2000
+
+
+def a_run(state: str, request: int = 7) -> Run:
+    empty = dict.fromkeys(Run.model_fields)
+    known = {
+        "request_id": request,
+        "job": "ingestion",
+        "state": state,
+        "parameters": {},
+        "done": 0,
+        "failed": 0,
+        "rows": 0,
+    }
+    return Run.model_validate(empty | known)
+
+
+def follow(states: list[Run | int], **options: Any) -> list[str]:
+    """Return the states that a watcher of these answers sees."""
+    answers = iter(states)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = next(answers)
+        if isinstance(given, int):
+            return httpx.Response(given, text="")
+        shape: Shape = given if request.method == "POST" else Runs(runs=[given])
+        return httpx.Response(202 if request.method == "POST" else 200, text=shape.model_dump_json())
+
+    ticks = iter(float(second) for second in range(1000))
+    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+        watched = runs.follow(client, "ingestion", None, sleep=lambda _: None, clock=lambda: next(ticks), **options)
+        return [run.state for run, _ in watched]
+
+
+def test_run_is_watched_until_it_ends() -> None:
+    states = [a_run("queued"), a_run("running"), a_run("running"), a_run("succeeded")]
+    assert follow([*states]) == ["queued", "running", "running", "succeeded"]
+
+
+def test_watching_survives_a_failed_look() -> None:
+    assert follow([a_run("queued"), 500, a_run("failed")]) == ["queued", "failed"]
+
+
+def test_watching_ends_even_if_the_run_does_not() -> None:
+    assert len(follow([a_run("running") for _ in range(50)], longest=10.0)) < 10
+
+
+def test_refused_token_is_told_from_a_missing_one() -> None:
+    error = TokenNeeded(Problem(title="", status=401, detail="no", code="unauthorized"), 401)
+    assert "needs a token" in runs.refusal(error, "en", token_given=False)
+    assert "does not know this token" in runs.refusal(error, "en", token_given=True)
+
+
+def connect(service: Service) -> Any:
+    return lambda token: Client("http://service", token, transport=httpx.MockTransport(service))
+
+
+def test_app_answers_health_and_serves_the_page_with_its_own_icon(service: Service) -> None:
+    with TestClient(create_app(connect(service), has_token=True)) as browser:
+        assert browser.get("/healthz").json() == {"ok": True}
+        assert "candlecast" in browser.get("/").text
+        assert b"#541F93" in browser.get("/favicon.ico").content
+
+
+def test_app_offers_no_api_of_its_own(service: Service) -> None:
+    with TestClient(create_app(connect(service), has_token=True)) as browser:
+        assert browser.get("/gradio_api/info").json()["named_endpoints"] == {}
+        assert browser.get("/docs").status_code == 404
+
+
+def test_forecast_now_says_when_no_candle_can_have_closed(service: Service) -> None:
+    page = Page(connect(service), has_token=True)
+    session = Session(snapshot=snapshot(taken_at=datetime.now(UTC)))
+    given = ("", "binance:BTC-USDT", "15m", 1, "en", False, True, "candles", session, "")
+    said = list(page._forecast_now(*given))
+    assert "No candle has closed since 16:00" in said[-1]
+    assert 'data-tick="down"' in said[-1]
+    assert "/v1/runs" not in service.asked
+
+
+def test_forecast_now_asks_for_candles_of_this_series_when_one_is_due(service: Service) -> None:
+    page = Page(connect(service), has_token=True)
+    later = NOW + timedelta(minutes=20)
+    session = Session(snapshot=snapshot(taken_at=datetime.now(UTC), now=later))
+    service.answers["/v1/runs"] = 401
+    given = ("", "binance:BTC-USDT", "15m", 1, "en", False, True, "candles", session, "")
+    said = list(page._forecast_now(*given))
+    assert "does not know this token" in said[-1]
+    assert service.asked[-1] == "/v1/runs"
+    assert not session.asking
+
+
+def test_busy_port_is_named_with_the_way_out() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "ui", "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 78
+    assert f"port {port}" in ended.stderr
+    assert "CANDLECAST_UI_PORT" in ended.stderr
