@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from candlecast import client as client_module
@@ -49,7 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         service = self.server
-        service.asked.append((self.command, address.path, parse_qs(address.query), dict(self.headers), body))
+        service.asked.append(
+            (self.command, address.path, parse_qs(address.query, keep_blank_values=True), dict(self.headers), body)
+        )
         time.sleep(service.delay)
         # The last answer is given again and again.
         status, text, headers = service.answers.pop(0) if len(service.answers) > 1 else service.answers[0]
@@ -194,6 +197,20 @@ def test_passing_failure_is_tried_again_and_the_answer_counts(service: Service, 
     service.answer(SeriesList(series=[], horizons=[1, 5]))
     assert client.series().horizons == [1, 5]
     assert len(service.asked) == 2
+
+
+def test_broken_connection_is_tried_again() -> None:
+    attempts: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        attempts.append(request.url.path)
+        if len(attempts) == 1:
+            raise httpx.RemoteProtocolError("hung up")
+        return httpx.Response(200, text=SeriesList(series=[], horizons=[1]).model_dump_json())
+
+    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+        assert client.series().horizons == [1]
+    assert len(attempts) == 2
 
 
 def test_lasting_failure_is_given_up_after_three_attempts_within_seconds(service: Service, client: Client) -> None:

@@ -67,6 +67,11 @@ def test_abstention_leaves_the_future_empty(reason: str) -> None:
     assert "no_change" in shown
 
 
+def test_other_horizon_is_not_drawn_where_the_chosen_one_abstains() -> None:
+    shown = traces(snapshot(abstained("stale", cutoff=CUTOFF), forecast(5)))
+    assert "said" not in shown
+
+
 def test_forecast_of_another_cutoff_is_not_drawn_into_the_same_fan() -> None:
     older = forecast(5, cutoff=CUTOFF - STEP, target_time=CUTOFF + 4 * STEP)
     assert len(traces(snapshot(forecast(1), older))["said"]["x"]) == 2

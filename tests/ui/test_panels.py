@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
@@ -27,7 +28,7 @@ from tests.ui.making import (
 )
 from ui import panels, runs
 from ui.format import EN_DASH, MINUS, NOTHING, THIN, Language
-from ui.markup import plain
+from ui.markup import plain, strong
 from ui.snapshot import Snapshot
 from ui.verdict import axis_limit, headline_text, plain_card, verdict_card
 from ui.words import EN, words
@@ -338,6 +339,10 @@ def test_failed_run_gives_the_error_and_the_way_out() -> None:
 def test_waiting_run_asks_after_the_dispatcher_only_after_a_while() -> None:
     assert "dispatcher" not in runs.progress(a_run(state="queued"), 5, "en")
     assert "dispatcher" in runs.progress(a_run(state="queued"), 30, "en")
+
+
+def test_parts_of_a_sentence_are_escaped() -> None:
+    assert strong("a < {x}", x=EVIL) == f"a &lt; <b>{escape(EVIL)}</b>"
 
 
 def test_markup_can_be_taken_away() -> None:
