@@ -193,6 +193,11 @@ def test_skill_interval_covers_the_true_skill_nineteen_times_in_twenty() -> None
     assert 0.92 <= hits / 400 <= 0.98
 
 
+def test_skill_that_never_varies_is_certain_however_much_the_market_does() -> None:
+    naive = np.random.default_rng(9).exponential(1, 500)
+    assert skill_interval(0.7 * naive, naive, 1) == pytest.approx((0.3, 0.3, 0.3))
+
+
 def test_skill_of_few_forecasts_is_not_stated() -> None:
     assert all(math.isnan(value) for value in skill_interval(np.ones(99), np.ones(99), 1))
     assert skill_interval(np.ones(100), np.full(100, 2.0), 1) == pytest.approx((0.5, 0.5, 0.5))

@@ -150,6 +150,12 @@ def test_market_that_never_moves_or_trades_gives_no_infinite_number() -> None:
     assert not np.isinf(build_features(candles)).any()
 
 
+def test_candle_without_trades_counts_as_a_thousandth_of_the_usual_volume() -> None:
+    candles = make_candles(WINDOW)
+    quiet = _changed(candles, volume=np.append(candles.volume[:-1], 0.0))
+    assert _column(quiet, "volume_1_96")[-1] == pytest.approx(math.log(1e-3))
+
+
 @pytest.mark.parametrize("interval", list(Interval))
 def test_every_interval_has_features(interval: Interval) -> None:
     rows = build_features(make_candles(WINDOW, interval), 0.0)

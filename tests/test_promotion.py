@@ -115,6 +115,12 @@ def test_champion_without_enough_unseen_cutoffs_does_not_stand_in_the_way() -> N
     assert "too few cutoffs it did not learn from (20)" in decision.reason
 
 
+def test_policy_says_how_many_unseen_cutoffs_a_champion_needs() -> None:
+    late = {series: one.rows(np.arange(COUNT) >= 500) for series, one in _challenger(0.1).items()}
+    assert not decide(_challenger(0.05), BASELINE, late, PromotionPolicy(minimum_scored=300)).promote
+    assert decide(_challenger(0.05), BASELINE, late, PromotionPolicy(minimum_scored=301)).promote
+
+
 def test_series_count_alike_whatever_their_volatility() -> None:
     def louder(one: Judged) -> Judged:
         last = one.last_close[:, None]

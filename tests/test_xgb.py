@@ -141,14 +141,47 @@ def test_window_history_and_batch_give_the_same_forecast(
     assert batch == alone == window
 
 
-def test_each_symbol_has_its_own_intervals_and_unknown_ones_the_pooled(
-    model: XGBForecaster, histories: dict[Series, Candles]
-) -> None:
-    candles = histories[BTC]
-    (doge, *_), (nobody, *_) = model.forecast(DOGE, candles), model.forecast(None, candles)
-    assert doge == nobody
+@pytest.fixture(scope="module")
+def opposites() -> dict[Series, Candles]:
+    return {BTC: _market(7000, seed=11, reversal=0.35), ETH: _market(7000, seed=12, reversal=-0.35)}
+
+
+def test_pooled_model_tells_symbols_apart(opposites: dict[Series, Candles]) -> None:
+    candles = opposites[BTC]
+    rising, falling = (
+        Candles.of(
+            candles.interval,
+            **candles.columns() | {n: candles.columns()[n] * np.exp(drift) for n in ("open", "high", "low", "close")},
+        )
+        for drift in (0.0005 * np.arange(7000), -0.0005 * np.arange(7000))
+    )
+    model = XGBForecaster.fit({BTC: rising, ETH: falling}, [1])
+    chances = {
+        series: np.mean([one.p_up for one in model.forecast(series, candles, last=500) if one.p_up is not None])
+        for series in (BTC, ETH)
+    }
+    assert chances[BTC] > chances[ETH] + 0.02
+
+
+def test_symbol_has_its_own_intervals_and_an_unknown_one_the_pooled(opposites: dict[Series, Candles]) -> None:
+    artefacts, manifest = _stored(XGBForecaster.fit(opposites, [1]))
+    calibrations = manifest["calibration"]["1"]["symbols"]
+    assert sorted(calibrations) == ["", "BTC-USDT", "ETH-USDT"]
+    assert all(len(one["quantiles"]) == len(LEVELS) for one in calibrations.values())
+
+    def widths() -> list[float]:
+        loaded = XGBForecaster.from_bytes(artefacts, manifest)
+        forecasts = [loaded.forecast(series, opposites[BTC])[0] for series in (BTC, ETH, DOGE, None)]
+        return [float(np.log(one.quantiles[-1] / one.quantiles[0])) for one in forecasts]
+
+    before = widths()
+    calibrations["BTC-USDT"]["quantiles"] = [2 * value for value in calibrations["BTC-USDT"]["quantiles"]]
+    calibrations[""]["quantiles"] = [3 * value for value in calibrations[""]["quantiles"]]
+    assert widths() == pytest.approx([2 * before[0], before[1], 3 * before[2], 3 * before[3]])
+
+
+def test_symbol_with_few_held_out_rows_gets_the_pooled_intervals(model: XGBForecaster) -> None:
     assert sorted(model.manifest["calibration"]["1"]["symbols"]) == [""]
-    assert len(model.manifest["calibration"]["1"]["symbols"][""]["quantiles"]) == len(LEVELS)
 
 
 def test_candles_closed_after_the_end_of_training_change_nothing(histories: dict[Series, Candles]) -> None:
