@@ -59,6 +59,8 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
+    if error.status_code == 400:  # FastAPI's own, for bytes that are no text or nest too deeply
+        return problem(400, "not_json", "the body is not JSON: it cannot be read")
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
     detail = f"there is no {request.method} {request.url.path}; GET /openapi.json lists what there is"
     response = problem(error.status_code, code, detail if error.status_code in (404, 405) else str(error.detail))
