@@ -1,0 +1,46 @@
+"""One service for most tests."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+
+from candlecast.store.database import Database
+from tests.service.house import (
+    EMPTY,
+    NOON,
+    WORLD,
+    House,
+    service_environment,
+    serving,
+    set_clock,
+    store,
+    wait_until_ready,
+)
+
+
+@pytest.fixture(scope="session")
+def house(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Return a service that has spoken about the world once."""
+    name = f"candlecast_{uuid.uuid4().hex[:8]}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    folder = tmp_path_factory.mktemp("service")
+    environment = service_environment(url, folder, ",".join(map(str, [*WORLD, EMPTY])))
+    with closing(Database(url, url)) as database:
+        set_clock(database, NOON)
+        for series, candles in WORLD.items():
+            store(database, series, candles)
+        with serving(environment, database, folder) as found:
+            wait_until_ready(found)
+            yield found
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)

@@ -1,0 +1,192 @@
+"""POST /v1/forecasts: a caller's own candles, right and wrong in every way."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from candlecast.baseline import NaiveForecaster
+from candlecast.candles import Interval
+from candlecast.forecast import LEVELS
+from tests.making import make_candles
+from tests.service.house import BTC, House, body
+
+CANDLES = make_candles(560, Interval.M15, seed=11)
+"""No champion has this interval, so the baseline answers."""
+
+Body = dict[str, Any]
+
+
+def _post(house: House, content: Body) -> httpx.Response:
+    # Not httpx's own json=: that refuses NaN, which Python's JSON reads.
+    return house.http.post("/v1/forecasts", content=json.dumps(content), headers={"content-type": "application/json"})
+
+
+def _forecasts(house: House, content: Body) -> list[dict[str, Any]]:
+    response = _post(house, content)
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["forecasts"]
+    return found
+
+
+def test_own_candles_get_what_the_baseline_says_of_them(house: House) -> None:
+    found = _forecasts(house, body(CANDLES))
+    for answer, said in zip(found, NaiveForecaster([1, 5]).forecast(None, CANDLES), strict=True):
+        assert (answer["status"], answer["model_version"]) == ("baseline", "naive")
+        assert answer["horizon"] == said.horizon
+        assert datetime.fromisoformat(answer["cutoff"]) == said.cutoff == CANDLES.cutoff
+        assert datetime.fromisoformat(answer["target_time"]) == said.target_time
+        assert answer["last_close"] == said.last_close == CANDLES.close[-1]
+        assert answer["point"]["close"] == said.close
+        assert list(answer["quantiles"].values()) == list(said.quantiles)
+        assert list(answer["quantiles"]) == [f"{level:g}" for level in LEVELS]
+
+
+def test_nothing_of_it_is_written_into_the_ledger(house: House) -> None:
+    before = house.get("/v1/status")["ledger_rows"]
+    _forecasts(house, body(CANDLES[-512:], series="replay:NEW-USDT:15m"))
+    assert house.get("/v1/status")["ledger_rows"] == before
+    assert "replay:NEW-USDT:15m" not in {one["series"] for one in house.get("/v1/series")["series"]}
+
+
+def test_last_n_is_n_single_requests(house: House) -> None:
+    together = _forecasts(house, body(CANDLES, last=4, horizons=[5]))
+    single = [_forecasts(house, body(CANDLES[: len(CANDLES) - back], horizons=[5]))[0] for back in (3, 2, 1, 0)]
+    assert together == single
+
+
+def test_only_the_window_counts(house: House) -> None:
+    assert _forecasts(house, body(CANDLES)) == _forecasts(house, body(CANDLES[-512:]))
+
+
+def _changed(column: str, row: int, value: object) -> Callable[[Body], None]:
+    def change(content: Body) -> None:
+        content["candles"][column][row] = value
+
+    return change
+
+
+def _reverse(content: Body) -> None:
+    for column in content["candles"].values():
+        column.reverse()
+
+
+def _drop_row(row: int) -> Callable[[Body], None]:
+    def change(content: Body) -> None:
+        for column in content["candles"].values():
+            del column[row]
+
+    return change
+
+
+def _keep(count: int) -> Callable[[Body], None]:
+    def change(content: Body) -> None:
+        for name in content["candles"]:
+            content["candles"][name] = content["candles"][name][:count]
+
+    return change
+
+
+def _with(**more: object) -> Callable[[Body], None]:
+    def change(content: Body) -> None:
+        content.update(more)
+
+    return change
+
+
+def _rename(content: Body) -> None:
+    content["candles"]["adj_close"] = content["candles"].pop("close")
+
+
+def _shorten(content: Body) -> None:
+    content["candles"]["low"].pop()
+
+
+def _off_grid(content: Body) -> None:
+    content["candles"]["open_time"] = [time + 1000 for time in content["candles"]["open_time"]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "code", "named"),
+    [
+        pytest.param(_reverse, 422, "invalid_candles", "row 1, open_time", id="reversed"),
+        pytest.param(_drop_row(500), 422, "gap_in_window", "1 candles are missing from 2025-09-06 05:00", id="gap"),
+        pytest.param(_changed("high", 7, 1.0), 422, "invalid_candles", "row 7, open_time", id="high below low"),
+        pytest.param(_changed("close", 8, float("nan")), 422, "invalid_candles", "row 8, open_time", id="NaN"),
+        pytest.param(_changed("volume", 9, float("inf")), 422, "invalid_candles", "row 9, open_time", id="infinite"),
+        pytest.param(_changed("low", 3, -1.0), 422, "invalid_candles", "row 3, open_time", id="negative"),
+        pytest.param(_changed("close", 3, None), 422, "invalid_request", "body.candles.close.3", id="null"),
+        pytest.param(_changed("close", 3, "high"), 422, "invalid_request", "body.candles.close.3", id="text"),
+        pytest.param(_changed("open_time", 0, 10**30), 422, "invalid_candles", "open_time", id="huge time"),
+        pytest.param(_changed("open_time", 559, 10**17), 422, "invalid_candles", "row 559", id="time after 9999"),
+        pytest.param(_off_grid, 422, "invalid_candles", "row 0, open_time", id="off the grid"),
+        pytest.param(_shorten, 422, "invalid_candles", "columns differ in length", id="columns differ"),
+        pytest.param(_keep(49), 422, "not_enough_candles", "have 49 candles, need 50", id="too few"),
+        pytest.param(_keep(0), 422, "not_enough_candles", "have 0 candles, need 50", id="none"),
+        pytest.param(_with(last=560), 422, "not_enough_candles", "have 560 candles, need 609", id="last too far"),
+        pytest.param(_with(last=0), 422, "invalid_request", "body.last", id="last 0"),
+        pytest.param(_with(horizons=[0]), 422, "invalid_request", "body.horizons.0", id="horizon 0"),
+        pytest.param(_with(horizons=[]), 422, "invalid_request", "body.horizons", id="no horizon"),
+        pytest.param(_with(horizons=[2]), 400, "usage_error", "horizon 2 is not served; served are 1, 5", id="horizon"),
+        pytest.param(_with(interval="7m"), 400, "usage_error", "unknown interval '7m'", id="unknown interval"),
+        pytest.param(_with(interval="1h"), 422, "invalid_candles", "row 1, open_time", id="wrong interval"),
+        pytest.param(_with(series="BTC"), 404, "unknown_series", "'BTC' is no series", id="no series"),
+        pytest.param(_with(series=str(BTC)), 400, "usage_error", f"{BTC} does not have the interval", id="series"),
+        pytest.param(_with(extra=1), 422, "invalid_request", "body.extra", id="unknown field"),
+        pytest.param(_rename, 422, "invalid_request", "body.candles.close", id="wrong column"),
+    ],
+)
+def test_wrong_candles_get_a_problem_that_names_the_thing(
+    house: House, spoil: Callable[[Body], None], status: int, code: str, named: str
+) -> None:
+    content = body(CANDLES)
+    spoil(content)
+    _expect_problem(_post(house, content), status, code, named)
+
+
+def test_too_many_candles_are_too_large(house: House) -> None:
+    columns = {name: [1] * 100_000 for name in ("open", "high", "low", "close", "volume")}
+    times = (np.arange(100_000) * Interval.M15.milliseconds).tolist()
+    content = {"interval": "15m", "candles": {"open_time": times, **columns}}
+    _expect_problem(_post(house, content), 413, "too_large", "100000 candles are too many; send at most 20000")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code", "named"),
+    [
+        pytest.param(b"{'interval': '15m'}", 400, "not_json", "the body is not JSON", id="not JSON"),
+        pytest.param(b'{"interval": "15m"', 400, "not_json", "the body is not JSON", id="cut"),
+        pytest.param(b"\xff\xfe\x00", 400, "not_json", "the body is not JSON", id="not text"),
+        pytest.param(b"[" * 100_000, 400, "not_json", "the body is not JSON", id="too deep"),
+        pytest.param(b"", 422, "invalid_request", "body", id="empty"),
+        pytest.param(b"[]", 422, "invalid_request", "body", id="a list"),
+        pytest.param(b"null", 422, "invalid_request", "body", id="null"),
+        pytest.param(b" " * 8_000_001, 413, "too_large", "the body is larger than 8000000 bytes", id="huge"),
+    ],
+)
+def test_what_is_no_request_gets_a_problem(house: House, content: bytes, status: int, code: str, named: str) -> None:
+    response = house.http.post("/v1/forecasts", content=content, headers={"content-type": "application/json"})
+    _expect_problem(response, status, code, named)
+
+
+def test_a_huge_body_is_refused_also_when_it_does_not_announce_its_size(house: House) -> None:
+    pieces = (b" " * 100_000 for _ in range(81))
+    response = house.http.post("/v1/forecasts", content=pieces, headers={"content-type": "application/json"})
+    _expect_problem(response, 413, "too_large", "the body is larger than 8000000 bytes")
+
+
+def test_the_native_endpoint_answers_the_same(house: House) -> None:
+    response = house.http.post("/forecast", json=body(CANDLES))
+    assert response.status_code == 200, response.text
+    assert response.json() == _post(house, body(CANDLES)).json()
+
+
+def _expect_problem(response: httpx.Response, status: int, code: str, named: str) -> None:
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code), problem
+    assert named in problem["detail"]

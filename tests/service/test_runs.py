@@ -1,0 +1,98 @@
+"""Asking for runs: who may, what is written down, and how it is read back."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from candlecast.store import runs
+from tests.service.house import BTC, TOKEN, House
+
+AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
+
+
+def _ask(house: House, headers: dict[str, str] = AUTHORIZED, **request: Any) -> httpx.Response:
+    return house.http.post("/v1/runs", json={"job": "ingestion", **request}, headers=headers)
+
+
+def _waiting(house: House) -> int:
+    with house.database.begin() as connection:
+        return sum(runs.waiting(connection).values())
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "this needs a token"),
+        ({"authorization": "Bearer"}, "this needs a token"),
+        ({"authorization": f"Basic {TOKEN}"}, "this needs a token"),
+        ({"authorization": "Bearer wrong"}, "this token is not known"),
+        ({"authorization": f"Bearer {TOKEN[:-1]}"}, "this token is not known"),
+    ],
+)
+def test_without_a_known_token_nothing_is_asked_for(house: House, headers: dict[str, str], detail: str) -> None:
+    before = _waiting(house)
+    response = _ask(house, headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "unauthorized"
+    assert response.json()["detail"].startswith(detail)
+    assert _waiting(house) == before
+
+
+def test_an_asked_for_run_is_written_down_with_who_asked(house: House) -> None:
+    response = _ask(house, job="training", series=[str(BTC)], start="2025-09-01T02:00:00+02:00")
+    assert response.status_code == 202, response.text
+    answer = response.json()
+    with house.database.begin() as connection:
+        (row,) = runs.recent(connection, limit=10, request_id=answer["request_id"])
+    assert (row.state, row.job, row.requested_by) == ("queued", "training", "anna")
+    assert row.parameters == {"series": [str(BTC)], "start": "2025-09-01T02:00:00+02:00"}
+    assert (answer["id"], answer["state"], answer["requested_by"]) == (None, "queued", "anna")
+    assert house.get(response.headers["location"])["runs"] == [answer]
+
+
+def test_every_token_goes_by_its_own_name(house: House) -> None:
+    assert _ask(house, {"authorization": "bearer other"}).json()["requested_by"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "named"),
+    [
+        ({"job": "mining"}, 422, "invalid_request", "body.job"),
+        ({"series": ["replay:DOGE-USDT:4h"]}, 404, "unknown_series", "replay:DOGE-USDT:4h is not configured"),
+        ({"series": str(BTC)}, 422, "invalid_request", "body.series"),
+        ({"start": "2025-09-01T00:00:00"}, 400, "usage_error", "start has no time zone"),
+        ({"now": True}, 422, "invalid_request", "body.now"),
+    ],
+)
+def test_a_wrong_request_is_not_written_down(
+    house: House, request_: dict[str, Any], status: int, code: str, named: str
+) -> None:
+    before = _waiting(house)
+    response = _ask(house, **request_)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert named in response.json()["detail"]
+    assert _waiting(house) == before
+
+
+def test_a_run_is_read_while_it_goes_on_and_after(house: House) -> None:
+    with house.database.begin() as connection:
+        number = runs.start(connection, "training", None, holder="a test")
+        runs.report(connection, number, done=2, failed=0, target=8, rows=5, message="fitting")
+    running = house.get(f"/v1/runs/{number}")
+    assert (running["state"], running["done"], running["target"], running["message"]) == ("running", 2, 8, "fitting")
+    assert running["eta_seconds"] == pytest.approx(3 * running["seconds"])
+    with house.database.begin() as connection:
+        runs.finish(connection, number, state="failed", exit_code=75, error_code="venue_unavailable", error="away")
+    ended = house.get(f"/v1/runs/{number}")
+    assert (ended["state"], ended["exit_code"], ended["error_code"], ended["error"]) == (
+        "failed",
+        75,
+        "venue_unavailable",
+        "away",
+    )
+    assert ended["eta_seconds"] is None
+    assert ended in house.get("/v1/runs", job="training", limit=500)["runs"]
+    assert ended not in house.get("/v1/runs", job="ingestion", limit=500)["runs"]
