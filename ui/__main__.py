@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 
-from candlecast.errors import CandlecastError, ConfigurationError
+from candlecast.errors import CandlecastError
+from candlecast.serving import exit_cleanly_on_sigterm, require_free_port
 from candlecast.settings import Settings, load_settings
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         settings = load_settings(ui_host=given.host, ui_port=given.port, api_base_url=given.api_base_url)
-        _refuse_busy(settings.ui_host, settings.ui_port)
+        require_free_port(settings.ui_host, settings.ui_port, "CANDLECAST_UI_PORT")
     except CandlecastError as error:
         print(f"ui: {error.message}", file=sys.stderr)  # noqa: T201 - a command speaks to its caller
         return error.exit_code
@@ -31,19 +31,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_busy(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens there, "
-                "or set CANDLECAST_UI_PORT to a free one"
-            ) from None
-
-
 def _serve(settings: Settings) -> None:
     # Seconds of imports: only once it is clear that the screen can start.
     import uvicorn
@@ -56,6 +43,7 @@ def _serve(settings: Settings) -> None:
     def connect(token: str | None) -> Client:
         return Client(settings.api_base_url, own or token)
 
+    exit_cleanly_on_sigterm()
     app = create_app(connect, has_token=own is not None)
     print(f"screen: http://{settings.ui_host}:{settings.ui_port}", flush=True)  # noqa: T201
     uvicorn.run(
