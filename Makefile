@@ -53,6 +53,30 @@ fix: $(VENV)/.ready ## Mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
+.PHONY: generate
+generate: $(VENV)/.ready ## Write what is copied from other sources; a test fails when it is stale
+	$(BIN)/python -m tools.generate_kubernetes
+
+# CLUSTER=../shared/cluster/cluster builds with that command; ENGINE, REGISTRY, TAG and BASE are yours to set.
+ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
+REGISTRY ?= localhost
+TAG ?= dev
+BASE ?= $(if $(CLUSTER),localhost/python:3.12,docker.io/library/python:3.12-slim)
+BUILD = $(if $(CLUSTER),$(CLUSTER) build,$(ENGINE) build)
+IMAGES := ingestion training service ui monitoring
+INDEX := $(foreach v,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(v)),--build-arg $(v)))
+
+.PHONY: images
+images: $(IMAGES:%=image-%) ## Build all images; ENGINE= REGISTRY= TAG= BASE=
+
+image-%:
+	@[ -n '$(CLUSTER)$(ENGINE)' ] || { echo "make images needs docker, podman or buildah, or ENGINE=..."; exit 1; }
+	$(BUILD) --build-arg BASE=$(BASE) $(INDEX) --target $* -t $(REGISTRY)/candlecast/$*:$(TAG) .
+
+.PHONY: test-cluster
+test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
+	CANDLECAST_TEST_CLUSTER='$(or $(CLUSTER),kubeconfig)' $(BIN)/pytest -v tests/cluster
+
 .PHONY: clean
 clean: ## Forget all local data: candles, models and the ledger under var/
 	rm -rf var
