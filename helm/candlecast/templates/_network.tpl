@@ -1,0 +1,45 @@
+{{/*
+One policy per component, both directions, nothing allowed but what is listed:
+(dict "root" $ "component" "ui" "ingress" (list rule...) "egress" (list rule...)), each rule as an object.
+The candlecast.to... helpers each give one egress rule as JSON.
+*/}}
+
+{{- define "candlecast.networkpolicy" -}}
+{{- if .root.Values.networkPolicy.enabled -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "candlecast.metadata" . | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "candlecast.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress: {{- toYaml (.ingress | default list) | nindent 4 }}
+  egress: {{- toYaml (.egress | default list) | nindent 4 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "candlecast.toDns" -}}
+{{- $dns := .Values.networkPolicy.dns -}}
+{{- $to := list (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" $dns.podLabels)) -}}
+{{- range $dns.cidrs -}}{{- $to = append $to (dict "ipBlock" (dict "cidr" .)) -}}{{- end -}}
+{{- dict "to" $to "ports" (list (dict "protocol" "UDP" "port" 53) (dict "protocol" "TCP" "port" 53)) | toJson -}}
+{{- end -}}
+
+{{- define "candlecast.toDatabase" -}}
+{{- if eq .Values.database.mode "trial" -}}
+{{- dict "to" (list (include "candlecast.peer" (dict "root" . "component" "database") | fromJson)) "ports" (list (dict "protocol" "TCP" "port" 5432)) | toJson -}}
+{{- else -}}
+{{- dict "to" .Values.networkPolicy.database.to "ports" (list (dict "protocol" "TCP" "port" .Values.networkPolicy.database.port)) | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "candlecast.peer" -}}
+{{- dict "podSelector" (dict "matchLabels" (include "candlecast.selector" . | fromYaml)) | toJson -}}
+{{- end -}}
+
+{{/* Ingress rule: from these peers to this port. (dict "from" list "port" 3000) */}}
+{{- define "candlecast.from" -}}
+{{- dict "from" .from "ports" (list (dict "protocol" "TCP" "port" .port)) | toJson -}}
+{{- end -}}
