@@ -73,7 +73,8 @@ class Progress:
             bars.update(tasks[step], total=1, completed=int(is_ready), description="ready" if is_ready else "starting")
         newest: dict[str, RunRow] = {}
         for run in self._runs():
-            newest.setdefault(run.job, run)
+            if run.job in tasks:
+                newest.setdefault(run.job, run)
             self._report_failure(run)
         for job, run in newest.items():
             finished = run.state not in _WAITING
