@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-CODE := candlecast dispatcher ingestion_job service tools training ui tests
+CODE := candlecast dispatcher ingestion_job monitoring service tools training ui tests
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export GRADIO_ANALYTICS_ENABLED := False

@@ -8,17 +8,17 @@ import multiprocessing
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 
 from candlecast.clock import VenueClock
 from candlecast.errors import StoreUnavailable, TemporaryError
 from candlecast.settings import Settings
-from candlecast.store import models, runs
+from candlecast.store import drift, models, runs
 from candlecast.store.clocks import venue_clock
 from candlecast.store.database import REQUEST_CHANNEL, Database, Listener
-from dispatcher.schedule import TRAINING_AT, ingestion_period, is_due, settling_time
+from dispatcher.schedule import TRAINING_AT, drift_period, ingestion_period, is_due, settling_time
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,12 @@ _TICK_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 20.0
 
-# The job's word in the store, and the program that does it.
-_PROGRAMS = {"ingestion": "ingestion_job", "training": "training"}
+# The job's word in the store, and the program that does it: its package and its arguments.
+_PROGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "ingestion": ("ingestion_job", ()),
+    "training": ("training", ()),
+    "drift": ("monitoring", ("drift",)),
+}
 
 
 class LocalDispatcher:
@@ -39,7 +43,7 @@ class LocalDispatcher:
         # A replay's candles close every few seconds: a process that has imported ingestion already is forked for each
         # run, so that a run costs no start-up.
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload([f"{_PROGRAMS['ingestion']}.__main__"])
+        self._processes.set_forkserver_preload([f"{_PROGRAMS['ingestion'][0]}.__main__"])
         self._active: dict[str, ForkServerProcess] = {}
         self._not_before: dict[str, float] = {}
         self._started_at: dict[tuple[str, str], datetime] = {}
@@ -82,21 +86,33 @@ class LocalDispatcher:
         with self.database.begin() as connection:
             waiting = runs.waiting(connection)
             clocks = {venue: venue_clock(connection, venue, self.settings) for venue in self._venues()}
-            trained = models.newest_training(connection)
+            trained, watched = models.newest_training(connection), drift.newest_watch(connection)
         for job in _PROGRAMS:
             if job in self._active or time.monotonic() < self._not_before.get(job, 0):
                 continue
-            due = self._due(job, clocks, trained)
+            due = self._due(job, clocks, trained, watched)
             if due or job in waiting:
                 self._start(job, due)
 
-    def _due(self, job: str, clocks: Mapping[str, VenueClock], trained: Mapping[str, datetime]) -> dict[str, datetime]:
+    def _due(
+        self,
+        job: str,
+        clocks: Mapping[str, VenueClock],
+        trained: Mapping[str, datetime],
+        watched: Mapping[str, datetime],
+    ) -> dict[str, datetime]:
         """Return the venues for which `job` is due by the schedule, and what their clocks show."""
         now = {venue: clock.now() for venue, clock in clocks.items()}
         if job == "ingestion":
             return {venue: at for venue, at in now.items() if self._ingestion_due(venue, at)}
         if not self._ingested:
             return {}
+        if job == "drift":
+            return {
+                venue: at
+                for venue, at in now.items()
+                if venue in trained and self._drift_due(venue, clocks[venue], at, watched.get(venue))
+            }
         return {venue: at for venue, at in now.items() if self._training_due(venue, at, trained.get(venue))}
 
     def _ingestion_due(self, venue: str, now: datetime) -> bool:
@@ -108,9 +124,15 @@ class LocalDispatcher:
         last = max((moment for moment in (tried, trained) if moment), default=None)
         return is_due(now, last, timedelta(days=1), TRAINING_AT)
 
+    def _drift_due(self, venue: str, clock: VenueClock, now: datetime, watched: datetime | None) -> bool:
+        """Hourly since the first training."""
+        tried = self._started_at.get(("drift", venue))
+        last = max((moment for moment in (tried, watched) if moment), default=None)
+        return is_due(now, last, drift_period(clock.speed))
+
     def _start(self, job: str, due: Mapping[str, datetime]) -> None:
         self._started_at.update({(job, venue): at for venue, at in due.items()})
-        process = self._processes.Process(target=_run_program, args=(_PROGRAMS[job],), name=job)
+        process = self._processes.Process(target=_run_program, args=_PROGRAMS[job], name=job)
         process.start()
         self._active[job] = process
 
@@ -142,6 +164,6 @@ class LocalDispatcher:
                 process.join()
 
 
-def _run_program(program: str) -> None:
-    """Do what `python -m program` does, in a process of its own."""
-    sys.exit(importlib.import_module(f"{program}.__main__").main([]))
+def _run_program(package: str, arguments: Sequence[str]) -> None:
+    """Do what `python -m package arguments` does, in a process of its own."""
+    sys.exit(importlib.import_module(f"{package}.__main__").main(list(arguments)))

@@ -10,6 +10,8 @@ from candlecast.candles import Interval
 TRAINING_AT = timedelta(minutes=20)
 """Training runs daily at 00:20 UTC."""
 
+_DRIFT_EVERY = timedelta(hours=1)
+_LEAST_DRIFT_PAUSE = timedelta(minutes=2)
 _SLOWEST_INGESTION = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,6 +19,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def ingestion_period(intervals: Iterable[Interval]) -> timedelta:
     """Return how often ingestion runs: at the close of the shortest interval, never slower than every 5 minutes."""
     return min([interval.delta for interval in intervals] + [_SLOWEST_INGESTION])
+
+
+def drift_period(speed: float) -> timedelta:
+    """Return how often drift runs: hourly; where a venue's hours pass in seconds, every two minutes of the wall."""
+    return max(_DRIFT_EVERY, speed * _LEAST_DRIFT_PAUSE)
 
 
 def settling_time(period: timedelta) -> timedelta:

@@ -224,3 +224,33 @@ run_request = Table(
     Column("cancel", Boolean, nullable=False, server_default=text("false")),
     Index(None, "job", "claimed_at"),
 )
+
+drift_report = Table(
+    "drift_report",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("venue", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("model_version", Text, ForeignKey("model_version.id")),
+    Column("run_id", BigInteger, ForeignKey("job_run.id")),
+    Column("created_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    Column("reference_start", _TIME, nullable=False),
+    Column("reference_end", _TIME, nullable=False),
+    Column("reference_rows", Integer, nullable=False),
+    Column("current_start", _TIME, nullable=False),
+    Column("current_end", _TIME, nullable=False),
+    Column("current_rows", Integer, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("drifted", Boolean, nullable=False),
+    Column("scores", JSONB, nullable=False),
+    # Compressed with gzip; null where no page was made, or an old one was thrown away.
+    Column("html", LargeBinary),
+    CheckConstraint(
+        "reference_start < reference_end AND reference_end <= current_start AND current_start < current_end",
+        name="windows",
+    ),
+    CheckConstraint("share BETWEEN 0 AND 1", name="share"),
+    Index(None, "venue", "interval", "id"),
+)

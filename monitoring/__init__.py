@@ -1,0 +1,1 @@
+"""Monitoring: the drift job, the exporter, and what people look at."""

@@ -1,0 +1,175 @@
+"""The drift job: windows out of the store, a report per venue and interval back in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from candlecast.candles import Candles, Interval, Series
+from candlecast.drift import DriftSummary, Window
+from candlecast.errors import CandlecastError, ModelError, NotEnoughCandles
+from candlecast.features import WINDOW
+from candlecast.jobs import Interrupted, Run
+from candlecast.logs import log_context
+from candlecast.settings import Settings
+from candlecast.store import candles as candle_store
+from candlecast.store import drift as reports
+from candlecast.store import models
+from candlecast.store.candles import Extent
+from candlecast.store.clocks import read_clock
+from candlecast.xgb import XGBForecaster
+from monitoring.drift import compare
+from monitoring.windows import Rows, choose_windows, join, lead_in, sample, thresholds, window_rows
+
+log = logging.getLogger(__name__)
+
+Kind = tuple[str, Interval]
+
+PAGE_EVERY = timedelta(days=1)
+_STEPS = 3
+_LEAST_SHARE = 0.5  # of a window's candles; a series with fewer would shift the mix of symbols
+
+
+class _Champion:
+    """The model whose training window is the reference."""
+
+    def __init__(self, model_version: str, forecaster: XGBForecaster) -> None:
+        self.id = model_version
+        self.forecaster = forecaster
+
+    @property
+    def trained(self) -> tuple[datetime, datetime]:
+        windows = [facts for facts in self.forecaster.manifest["training"].values() if facts["candles"]]
+        start = min(datetime.fromisoformat(facts["start"]) for facts in windows)
+        return start + WINDOW * self.forecaster.interval.delta, self.forecaster.trained_until
+
+
+def watch_drift(run: Run, settings: Settings) -> str:
+    """Compare each venue's intervals, as far as the run's parameters name them; return a summary sentence."""
+    kinds: dict[Kind, list[Series]] = {}
+    for series in settings.wanted_series(run.parameters):
+        kinds.setdefault((series.venue, series.interval), []).append(series)
+    run.plan(_STEPS * len(kinds))
+    outcomes = []
+    for kind, members in sorted(kinds.items(), key=lambda item: -item[0][1].seconds):
+        name = f"{kind[0]} {kind[1]}"
+        with log_context(drift=name):
+            try:
+                summary = _watch_one(run, kind, members)
+                outcomes.append(f"{name} {summary.share:.0%}{' drifted' if summary.drifted else ''}")
+            except Interrupted:
+                raise
+            except CandlecastError as error:
+                run.fail(name, error)
+    return ", ".join(outcomes) or "nothing compared"
+
+
+def _watch_one(run: Run, kind: Kind, members: Sequence[Series]) -> DriftSummary:
+    name = f"{kind[0]} {kind[1]}"
+    with run.database.begin() as connection:
+        now = read_clock(connection, kind[0]).now()
+        champion = _champion(connection, kind)
+        windows = _choose(connection, kind, members, champion)
+        candles = [{s: _read(connection, s, window) for s in members} for window in windows]
+        before = reports.newest(connection).get(kind)
+        paged = reports.newest_page(connection, kind)
+    run.advance(f"{name}: candles read", done=1)
+    with run.interruptible():
+        reference, current = _rows(candles, windows, champion)
+        limits = thresholds(reference)
+        run.advance(f"{name}: {len(reference)} and {len(current)} rows", done=1)
+        summary = compare(reference.columns, current.columns, limits)
+        news = summary.drifted and not (before and before.summary.drifted)
+        if news or paged is None or now - paged >= PAGE_EVERY:
+            summary = compare(reference.columns, current.columns, limits, with_page=True)
+    with run.database.begin() as connection:
+        reports.record(
+            connection,
+            kind,
+            summary,
+            reference=Window(windows[0].start, windows[0].end, len(reference)),
+            current=Window(windows[1].start, windows[1].end, len(current)),
+            model_version=champion.id if champion else None,
+            now=now,
+            run_id=run.id,
+        )
+    run.advance(f"{name}: {summary.share:.0%} drifted", done=1, rows=1)
+    _tell(summary)
+    return summary
+
+
+def _champion(connection: Connection, kind: Kind) -> _Champion | None:
+    """Load the champion; one that does not load cannot say what it expects."""
+    model_version = models.champions(connection).get(kind)
+    if model_version is None:
+        return None
+    try:
+        manifest = models.version(connection, model_version).manifest
+        return _Champion(
+            model_version, XGBForecaster.from_bytes(models.read_artefacts(connection, model_version), manifest)
+        )
+    except ModelError as error:
+        log.warning("champion %s does not load: %s", model_version, error.message)
+        return None
+
+
+def _choose(
+    connection: Connection, kind: Kind, members: Sequence[Series], champion: _Champion | None
+) -> tuple[Window, Window]:
+    stored = [(e.first_open_time, e.last_open_time) for e in candle_store.extents(connection) if _has(e, members)]
+    known = [(first, last) for first, last in stored if first and last]
+    if not known:
+        raise NotEnoughCandles(f"no candles of {kind[0]} {kind[1]} yet; run ingestion first", have=0, need=WINDOW)
+    return choose_windows(
+        kind[1],
+        first=min(first for first, _ in known) + WINDOW * kind[1].delta,
+        newest=max(last for _, last in known) + kind[1].delta,
+        trained=champion.trained if champion else None,
+    )
+
+
+def _has(extent: Extent, members: Sequence[Series]) -> bool:
+    return extent.series in members and extent.candles > 0
+
+
+def _read(connection: Connection, series: Series, window: Window) -> Candles:
+    if series not in candle_store.series_ids(connection):
+        return Candles.empty(series.interval)
+    return candle_store.read(connection, series, start=lead_in(window, series.interval), end=window.end)
+
+
+def _rows(
+    candles: Sequence[Mapping[Series, Candles]], windows: Sequence[Window], champion: _Champion | None
+) -> tuple[Rows, Rows]:
+    """Return the rows of both windows, pooled over the series that fill at least half of each."""
+    forecaster = champion.forecaster if champion else None
+    found = {
+        series: [window_rows(series, those[series], w, forecaster) for those, w in zip(candles, windows, strict=True)]
+        for series in candles[0]
+    }
+    whole = {series: parts for series, parts in found.items() if _fills(series, parts, windows)}
+    if left_out := [str(series) for series in found if series not in whole]:
+        log.warning("too few candles to compare: %s", ", ".join(left_out))
+    if not whole:
+        raise NotEnoughCandles("no series has half of the candles of both windows; ingest what is missing", have=0)
+    reference, current = (sample(join([parts[i] for parts in whole.values()])) for i in (0, 1))
+    return reference, current
+
+
+def _fills(series: Series, parts: Sequence[Rows], windows: Sequence[Window]) -> bool:
+    wanted = [_LEAST_SHARE * ((w.end - w.start) / series.interval.delta) for w in windows]
+    return all(len(rows) >= least for rows, least in zip(parts, wanted, strict=True))
+
+
+def _tell(summary: DriftSummary) -> None:
+    moved = {name: round(one.score, 3) for name, one in summary.columns.items() if one.drifted and one.score}
+    empty = [name for name, one in summary.columns.items() if one.score is None]
+    log.info(
+        "%d of %d columns drifted",
+        len(moved),
+        len(summary.columns),
+        extra={"fields": {"moved": moved} | ({"empty": empty} if empty else {})},
+    )
