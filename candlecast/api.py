@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["ok", "baseline", "abstained"]
-JobName = Literal["ingestion", "training"]
+JobName = Literal["ingestion", "training", "drift"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -248,6 +248,53 @@ class ModelVersions(Shape):
     """Model versions, newest first."""
 
     models: list[ModelVersion]
+
+
+class CompareWindow(Shape):
+    """Rows whose cutoffs lie in start < cutoff <= end."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    """How many were compared; the larger windows are sampled."""
+
+
+class ColumnDrift(Shape):
+    """How far one feature, or one number of the forecasts, has moved."""
+
+    name: str
+    score: float | None
+    """Distance between both windows by the report's method; null where one of them holds no value."""
+    threshold: float
+    """From here on the column has drifted: more than the reference's own weeks differ from each other."""
+    drifted: bool
+
+
+class DriftReport(Shape):
+    """The recent window compared with the reference: the champion's training, or simply what came before."""
+
+    id: int
+    venue: str
+    interval: str
+    model_version: str | None
+    """The champion whose training window is the reference; null where there was none."""
+    created_at: datetime
+    reference: CompareWindow
+    current: CompareWindow
+    method: str
+    share: float
+    """Share of the columns that drifted."""
+    drifted: bool
+    columns: list[ColumnDrift]
+    """The farthest moved first, in units of their thresholds."""
+    report: str | None
+    """Where the page for people is; null where none was made or kept."""
+
+
+class DriftReports(Shape):
+    """Drift reports, newest first."""
+
+    reports: list[DriftReport]
 
 
 class RunRequest(Shape):

@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=7860, ge=1, le=65535)
     """Port of the screen."""
 
+    exporter_host: str = "127.0.0.1"
+    """Address that the exporter listens on; 0.0.0.0 in a container."""
+
+    exporter_port: int = Field(default=9108, ge=1, le=65535)
+    """Port of the exporter's metrics."""
+
     dispatcher_mode: str = Field(default="subprocess", pattern="^(none|subprocess|kubernetes)$")
     """How asked-for runs start: as subprocesses that follow the schedule too, as Kubernetes Jobs, or not at all."""
 

@@ -10,6 +10,7 @@ from candlecast import api
 from candlecast.candles import Candles, Series
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
+from candlecast.store.drift import Report
 from candlecast.store.ledger import Scored
 from candlecast.store.models import NAIVE, Score, Version
 from candlecast.store.runs import RunRow
@@ -180,6 +181,32 @@ def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion
             for score in scores
         ],
         manifest=dict(version.manifest),
+    )
+
+
+def drift_report(report: Report) -> api.DriftReport:
+    """Return a drift report, the columns that moved farthest first."""
+    columns = [
+        api.ColumnDrift(name=name, score=one.score, threshold=one.threshold, drifted=one.drifted)
+        for name, one in report.summary.columns.items()
+    ]
+    columns.sort(key=lambda one: -(one.score or 0) / one.threshold)
+    windows = {
+        name: api.CompareWindow(start=window.start, end=window.end, rows=window.rows)
+        for name, window in (("reference", report.reference), ("current", report.current))
+    }
+    return api.DriftReport(
+        id=report.id,
+        venue=report.venue,
+        interval=str(report.interval),
+        model_version=report.model_version,
+        created_at=report.created_at,
+        **windows,
+        method=report.summary.method,
+        share=report.summary.share,
+        drifted=report.summary.drifted,
+        columns=columns,
+        report=f"/v1/drift/{report.id}/report" if report.has_page else None,
     )
 
 

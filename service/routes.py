@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from candlecast import api, metrics
 from candlecast.candles import Candles, Interval, Series, to_datetime64
 from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UnknownSeries, UsageError
 from candlecast.store import candles as candle_store
-from candlecast.store import ledger, models, runs
+from candlecast.store import drift, ledger, models, runs
 from candlecast.store.clocks import read_clock
 from service import answers
 from service.board import Board
 from service.follower import Follower
 from service.limits import BoundedBodies
 from service.problems import handle_problems
+from service.processes import ServiceProcesses
 
 MAX_ROWS = 5000
+
+# The page is one file of Evidently's with its scripts inside: it may run them and draw, load nothing, send nothing,
+# and being sandboxed it is a stranger to this origin.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
+)
 
 _problems: dict[int | str, dict[str, object]] = {
     code: {"model": api.Problem} for code in (400, 401, 404, 413, 422, 503)
@@ -215,6 +224,40 @@ def list_models(board: BoardNow, limit: Annotated[int, Query(ge=1, le=500)] = 50
     return api.ModelVersions(models=[answers.model_version(one, scores[one.id]) for one in versions])
 
 
+@router.get("/drift")
+def list_drift(
+    board: BoardNow,
+    venue: Annotated[str | None, Query(description="Such as `binance`")] = None,
+    interval: Annotated[str | None, Query(description="Such as `15m`")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> api.DriftReports:
+    """Return the newest drift reports: how far features and forecasts have moved since training."""
+    wanted = Interval.parse(interval) if interval is not None else None
+    with board.database.begin() as connection:
+        found = drift.reports(connection, limit=limit, venue=venue, interval=wanted)
+    return api.DriftReports(reports=[answers.drift_report(report) for report in found])
+
+
+@router.get("/drift/{report_id}/report", response_class=HTMLResponse)
+def read_drift_page(
+    board: BoardNow,
+    report_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    accept_encoding: Annotated[str, Header()] = "",
+) -> Response:
+    """Return the page of a drift report: one HTML file that asks nothing of any other host."""
+    with board.database.begin() as connection:
+        page = drift.page(connection, report_id)
+    headers = {
+        "Content-Security-Policy": _PAGE_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
+    }
+    if "gzip" in accept_encoding:
+        return HTMLResponse(page, headers=headers | {"Content-Encoding": "gzip"})
+    return HTMLResponse(gzip.decompress(page), headers=headers)
+
+
 @router.get("/runs")
 def list_runs(
     board: BoardNow,
@@ -297,7 +340,16 @@ def index(request: Request) -> Response:
     about = {"ok": True, "service": "candlecast", "version": version("candlecast")}
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(about)
-    links = ("/v1/forecasts/latest", "/v1/series", "/v1/models", "/v1/runs", "/v1/status", "/metrics", "/openapi.json")
+    links = (
+        "/v1/forecasts/latest",
+        "/v1/series",
+        "/v1/models",
+        "/v1/drift",
+        "/v1/runs",
+        "/v1/status",
+        "/metrics",
+        "/openapi.json",
+    )
     items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>candlecast</title>'
@@ -308,4 +360,4 @@ def index(request: Request) -> Response:
 
 def exposition() -> Response:
     """Return Prometheus' metrics."""
-    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(metrics.exposition(ServiceProcesses()), media_type="text/plain; version=0.0.4; charset=utf-8")
