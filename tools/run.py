@@ -39,9 +39,13 @@ Environment = dict[str, str]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until Ctrl-C; return the exit code."""
-    console = Console(highlight=False)
+    # Lines are not broken at a width: a terminal does that itself, and a file or a pipe wants them whole.
+    console = Console(highlight=False, soft_wrap=True)
     try:
         return _run(_parse(arguments), console)
+    except KeyboardInterrupt:  # before there was anything to stop in order
+        console.print("Stopped.")
+        return 0
     except CandlecastError as error:
         console.print(f"candlecast: {error.message}", style="bold red", markup=False)
         return error.exit_code
@@ -131,6 +135,7 @@ def _database_environment(database: Database) -> Environment:
 
 def _token_environment(settings: Settings) -> Environment:
     """Keep one random token per data folder, for the screen and for curl."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     file = settings.data_dir / "token"
     if not file.exists():
         file.touch(mode=0o600)
@@ -166,10 +171,31 @@ def _serve(environment: Environment, settings: Settings, console: Console) -> in
     return 0 if stopped else 1
 
 
-def _processes(environment: Environment, printer: Printer) -> manager.Manager:
+class _Processes(manager.Manager):  # type: ignore[misc]  # honcho carries no types
+    """Honcho's manager, which can also be told to stop while it still starts its processes.
+
+    Honcho signals processes by numbers that they tell a moment after their start; without one it fails, and all go on.
+    """
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__(printer)
+        self._told_early = False
+
+    def terminate(self) -> None:
+        """Stop all processes; while some still start, remember it for the loop, which asks again."""
+        if self._all_started():
+            super().terminate()
+        else:
+            self._told_early = True
+
+    def _any_stopped(self) -> bool:
+        return self._told_early or bool(super()._any_stopped())
+
+
+def _processes(environment: Environment, printer: Printer) -> _Processes:
     # A run in the middle of a chunk may finish it.
     manager.KILL_WAIT = 20
-    processes = manager.Manager(printer)
+    processes = _Processes(printer)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     everything = {**os.environ, **environment, "PATH": path, "PYTHONUNBUFFERED": "1"}
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
