@@ -1,0 +1,1 @@
+"""What is installed on a cluster, tried on a real one: `make test-cluster`."""

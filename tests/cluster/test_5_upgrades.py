@@ -1,0 +1,82 @@
+"""Upgrade and uninstall, with Helm 4 and 3, and what stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Installation
+from tests.cluster.rig import VALUES, Rig, until
+
+HOME = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache/candlecast-cluster"))
+PROGRAMS = {"helm4": "helm", "helm3": "helm3"}
+
+
+def _program(name: str) -> str:
+    found = shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path=str(HOME / "bin"))
+    if not found:
+        pytest.skip(f"NOT TESTED: no {PROGRAMS[name]}")
+    return found
+
+
+def test_an_upgrade_with_a_changed_value_keeps_secrets_and_restarts_what_it_concerns(
+    installation: Installation,
+) -> None:
+    rig = installation.rig
+    before = _state(rig)
+    rig.helm(
+        "upgrade", rig.release, "helm/candlecast", "--values", VALUES, "--set", "settings.log_level=DEBUG", "--wait",
+        "--timeout", "5m", program=_program("helm4"),
+    )  # fmt: skip
+    after = _state(rig)
+    assert after["secrets"] == before["secrets"]
+    assert after["database"] == before["database"]
+    assert after["migrations"] == before["migrations"]
+    assert set(after["service"]).isdisjoint(before["service"])
+
+
+def test_a_rollback_goes_back(installation: Installation) -> None:
+    rig = installation.rig
+    rig.helm("rollback", rig.release, "1", "--wait", "--timeout", "5m", program=_program("helm4"))
+    assert rig.get("configmap", f"{rig.release}-settings")["data"]["CANDLECAST_LOG_LEVEL"] == "INFO"
+
+
+@pytest.mark.parametrize("name", ["helm3", "helm4"])
+def test_a_second_release_installs_upgrades_and_leaves_only_what_is_documented(name: str) -> None:
+    program = _program(name)
+    rig = Rig(f"candlecast-test-{name}", release="second")
+    rig.fresh_namespace()
+    small = (
+        "--set", "service.autoscaling.mode=none,service.replicas=1,ui.enabled=false,drift.enabled=false",
+        "--set", "exporter.enabled=false,fullnameOverride=second",
+    )  # fmt: skip
+    common = ("second", "helm/candlecast", "--values", VALUES, *small, "--wait", "--timeout", "5m")
+    rig.helm("install", *common, program=program)
+    rig.helm("upgrade", *common, "--set", "settings.horizons=1", program=program)
+    assert rig.get("configmap", "second-settings")["data"]["CANDLECAST_HORIZONS"] == "1"
+    rig.uninstall(program)
+
+    def left() -> set[str]:
+        kinds = "all,configmap,secret,serviceaccount,role,rolebinding,networkpolicy,ingress,pdb,pvc"
+        items = json.loads(rig.kubectl("get", kinds, "-l", "app.kubernetes.io/instance=second", "-o", "json"))["items"]
+        return {f"{one['kind']}/{one['metadata']['name']}" for one in items}
+
+    documented = {"PersistentVolumeClaim/data-second-database-0", "Secret/second-database"}
+    until(lambda: left() == documented, 90, f"end of everything but {documented}; there is {left()}")
+    policies = rig.kubectl("get", "validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name")
+    assert rig.namespace not in policies
+    rig.kubectl("delete", "namespace", rig.namespace, "--wait=false")
+
+
+def _state(rig: Rig) -> dict[str, list[str]]:
+    secrets = [json.dumps(one["data"], sort_keys=True) for one in rig.get("secret") if "helm" not in one["type"]]
+    return {
+        "secrets": sorted(secrets),
+        "migrations": [one["metadata"]["uid"] for one in rig.get("job", component="migrate")],
+        "service": [one["metadata"]["uid"] for one in rig.pods("service")],
+        "database": [one["metadata"]["uid"] for one in rig.pods("database")],
+    }
