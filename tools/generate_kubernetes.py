@@ -123,15 +123,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.generate_kubernetes", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what is stale")
     check = parser.parse_args(arguments).check
-    stale = [path for path, text in generated() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale:
+    stale = False
+    for path, text in generated():  # in order: what is rendered needs the schema before it
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale = True
         print(f"{'stale' if check else 'wrote'} {path.relative_to(ROOT)}")  # noqa: T201  # a command's answer
-    if check:
-        return 1 if stale else 0
-    for path, text in generated():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return 0
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return 1 if check and stale else 0
 
 
 def generated() -> Iterator[tuple[Path, str]]:
