@@ -27,7 +27,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
 def test_an_empty_database_is_waited_for_and_then_named(server_url: str, database: Database) -> None:
     with database.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
-    with pytest.raises(StoreUnavailable, match="candlecast[.]store migrate"):
+    with pytest.raises(StoreUnavailable, match="run python -m candlecast"):
         wait_for_schema(database, 0)
 
 
