@@ -55,6 +55,7 @@ fix: $(VENV)/.ready ## Mend what the linter can mend
 
 .PHONY: generate
 generate: $(VENV)/.ready ## Write what is copied from other sources; a test fails when it is stale
+	$(BIN)/python -m tools.generate_docs
 	$(BIN)/python -m tools.generate_kubernetes
 
 # CLUSTER=../shared/cluster/cluster builds with that command; ENGINE, REGISTRY, TAG and BASE are yours to set.
