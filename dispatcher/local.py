@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 
 from candlecast.clock import VenueClock
-from candlecast.errors import StoreUnavailable, TemporaryError
+from candlecast.errors import StoreUnavailable
 from candlecast.settings import Settings
 from candlecast.store import drift, models, runs
 from candlecast.store.clocks import venue_clock
@@ -79,7 +79,7 @@ class LocalDispatcher:
             process.close()
             del self._active[job]
             self._ingested = self._ingested or (job == "ingestion" and code == 0)
-            if code == TemporaryError.exit_code:
+            if code != 0:
                 self._not_before[job] = time.monotonic() + _RETRY_SECONDS
 
     def _start_due(self) -> None:

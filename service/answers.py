@@ -25,7 +25,7 @@ def latest(board: Board, series: Series, horizon: int) -> api.LatestForecast:
     state = board.series[series]
     now = state.clock.now()
     said = state.said.get(horizon)
-    reason, detail = _silence(state, said, series, now, board.settings.max_staleness)
+    reason, detail = _silence(state, said, series, horizon, now, board.settings.max_staleness)
     answer: dict[str, Any] = {
         "series": str(series),
         "horizon": horizon,
@@ -41,17 +41,17 @@ def latest(board: Board, series: Series, horizon: int) -> api.LatestForecast:
 
 
 def _silence(
-    state: SeriesBoard, said: Said | None, series: Series, now: datetime, max_staleness: int
+    state: SeriesBoard, said: Said | None, series: Series, horizon: int, now: datetime, max_staleness: int
 ) -> tuple[str | None, str | None]:
     if state.newest is None:
         return "no_candles", f"no candles of {series} yet; ask for ingestion or wait for the next one"
     if state.silence is not None:
         return state.silence.code, state.silence.message
+    target_time = said.answer.forecast.target_time if said else state.newest + horizon * series.interval.delta
+    if now > target_time + max_staleness * series.interval.delta:
+        return "stale", f"the newest candle of {series} closed at {state.newest:%Y-%m-%d %H:%M} UTC"
     if said is None:
         return "too_late", f"the newest candle of {series} arrived after its target time; wait for the next one"
-    patience = max_staleness * series.interval.delta
-    if now > said.answer.forecast.target_time + patience:
-        return "stale", f"the newest candle of {series} closed at {state.newest:%Y-%m-%d %H:%M} UTC"
     return None, None
 
 
