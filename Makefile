@@ -76,7 +76,8 @@ image-%:
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
-	CANDLECAST_TEST_CLUSTER='$(or $(CLUSTER),kubeconfig)' $(BIN)/pytest -v tests/cluster
+	$(if $(CLUSTER),tests/cluster/images $(CLUSTER))
+	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s tests/cluster
 
 .PHONY: clean
 clean: ## Forget all local data: candles, models and the ledger under var/

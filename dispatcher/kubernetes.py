@@ -31,6 +31,7 @@ _FIRST_RETRY = 5.0
 _LAST_RETRY = 300.0
 _MOST_REQUESTS = 500
 _FIRST_START = "first start"
+_LABEL = "candlecast.io/cronjob"
 # The admission policy's words for a state that passes by itself.
 _BUSY = "a scheduled run is active"
 
@@ -220,7 +221,7 @@ class KubernetesDispatcher:
 
 
 def manual_job(cronjob: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return what `kubectl create job NAME --from=cronjob/...` would create."""
+    """Return what `kubectl create job NAME --from=cronjob/...` would create, with the label that the policies want."""
     template = cronjob["spec"]["jobTemplate"]
     metadata = template.get("metadata", {})
     owner = cronjob["metadata"]
@@ -229,7 +230,7 @@ def manual_job(cronjob: Mapping[str, Any], name: str) -> dict[str, Any]:
         "kind": "Job",
         "metadata": {
             "name": name,
-            "labels": dict(metadata.get("labels", {})),
+            "labels": {**metadata.get("labels", {}), _LABEL: owner["name"]},
             "annotations": {**metadata.get("annotations", {}), "cronjob.kubernetes.io/instantiate": "manual"},
             "ownerReferences": [
                 {

@@ -64,11 +64,17 @@ class TestAdmission:
 
     def test_another_name_is_refused(self, installation: Installation, job: dict[str, Any]) -> None:
         job["metadata"]["name"] = "something-else"
-        _refused(installation.rig, job, "name must be one of a CronJob's")
+        _refused(installation.rig, job, "the label candlecast.io/cronjob must name a CronJob")
 
     def test_another_cronjobs_name_is_refused(self, installation: Installation, job: dict[str, Any]) -> None:
         job["metadata"]["name"] = f"{installation.rig.release}-ingestion-manual-1"
+        _refused(installation.rig, job, "the label candlecast.io/cronjob must name a CronJob")
+        job["metadata"]["labels"]["candlecast.io/cronjob"] = f"{installation.rig.release}-ingestion"
         _refused(installation.rig, job, "pod spec must be exactly the CronJob's")
+
+    def test_a_job_without_the_label_is_refused(self, installation: Installation, job: dict[str, Any]) -> None:
+        job["metadata"]["labels"] = {}
+        _refused(installation.rig, job, "the label candlecast.io/cronjob must name a CronJob")
 
     def test_another_command_is_refused(self, installation: Installation, job: dict[str, Any]) -> None:
         job["spec"]["template"]["spec"]["containers"][0]["command"] = ["sh", "-c", "id"]
@@ -133,7 +139,11 @@ def manual_job(rig: Rig, job: str) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"{rig.release}-{job}-manual-999", "ownerReferences": []},
+        "metadata": {
+            "name": f"{rig.release}-{job}-manual-999",
+            "labels": {"candlecast.io/cronjob": f"{rig.release}-{job}"},
+            "ownerReferences": [],
+        },
         "spec": copy.deepcopy(cronjob["spec"]["jobTemplate"]["spec"]),
     }
 

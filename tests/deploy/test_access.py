@@ -28,16 +28,21 @@ def test_the_only_role_reads_three_cronjobs_and_creates_jobs(topology: Path) -> 
 @topologies
 def test_every_cronjob_guards_its_copies(topology: Path) -> None:
     manifests = objects(topology)
-    bindings = kind(manifests, "ValidatingAdmissionPolicyBinding")
-    guarded = {one["spec"]["paramRef"]["name"] for one in bindings if "paramRef" in one["spec"]}
-    assert guarded == {one["metadata"]["name"] for one in kind(manifests, "CronJob")}
-    assert all(one["spec"]["validationActions"] == ["Deny"] for one in bindings)
+    cronjobs = {one["metadata"]["name"] for one in kind(manifests, "CronJob")}
+    bindings = {one["metadata"]["name"]: one["spec"] for one in kind(manifests, "ValidatingAdmissionPolicyBinding")}
     policies = {one["metadata"]["name"]: one["spec"] for one in kind(manifests, "ValidatingAdmissionPolicy")}
-    assert policies.keys() == {one["spec"]["policyName"] for one in bindings}
-    assert len(policies) == 4  # three CronJobs, and the names that belong to none of them
-    for policy in policies.values():
-        assert policy["failurePolicy"] == "Fail"
+    assert policies.keys() == bindings.keys() == {binding["policyName"] for binding in bindings.values()}
+    guards = {name: policy for name, policy in policies.items() if policy["failurePolicy"] == "Fail"}
+    assert guards.keys() == {f"candlecast-{name}" for name in cronjobs} | {"candlecast-candlecast-dispatcher"}
+    for name, policy in guards.items():
+        assert bindings[name]["validationActions"] == ["Deny"]
         assert "system:serviceaccount:candlecast:candlecast-dispatcher" in policy["matchConditions"][0]["expression"]
+        if "paramKind" in policy:
+            cronjob = bindings[name]["paramRef"]["name"]
+            # Only what carries the label: a parameter that is not found is denied to everybody it concerns.
+            selector = policy["matchConstraints"]["objectSelector"]["matchLabels"]
+            assert selector == {"candlecast.io/cronjob": cronjob}
+            assert bindings[name]["paramRef"]["parameterNotFoundAction"] == "Deny"
 
 
 @topologies
@@ -55,7 +60,7 @@ def test_every_pod_is_under_exactly_one_policy_of_both_directions(topology: Path
 @topologies
 def test_the_screen_reaches_the_service_and_nothing_else(topology: Path) -> None:
     (policy,) = [one for one in kind(objects(topology), "NetworkPolicy") if component(one) == "ui"]
-    assert [_ports(rule) for rule in policy["spec"]["egress"]] == [{53}, {3000}]
+    assert [_ports(rule) for rule in policy["spec"]["egress"]] == [{53, 5353}, {3000}]
     (peer,) = policy["spec"]["egress"][1]["to"]
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "service"
 

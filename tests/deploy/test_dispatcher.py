@@ -86,7 +86,7 @@ def test_a_request_becomes_an_exact_copy_of_the_cronjob(
     (job,) = api.jobs.values()
     assert job["metadata"]["name"] == f"r-training-manual-{request}"
     assert job["spec"] == TEMPLATE["spec"]
-    assert job["metadata"]["labels"] == {"app": "training"}
+    assert job["metadata"]["labels"] == {"app": "training", "candlecast.io/cronjob": "r-training"}
     assert job["metadata"]["annotations"] == {"cronjob.kubernetes.io/instantiate": "manual"}
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("CronJob", "r-training", "uid of r-training")

@@ -24,7 +24,9 @@ spec:
 {{- $dns := .Values.networkPolicy.dns -}}
 {{- $to := list (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" $dns.podLabels)) -}}
 {{- range $dns.cidrs -}}{{- $to = append $to (dict "ipBlock" (dict "cidr" .)) -}}{{- end -}}
-{{- dict "to" $to "ports" (list (dict "protocol" "UDP" "port" 53) (dict "protocol" "TCP" "port" 53)) | toJson -}}
+{{- $ports := list -}}
+{{- range $dns.ports -}}{{- $ports = concat $ports (list (dict "protocol" "UDP" "port" .) (dict "protocol" "TCP" "port" .)) -}}{{- end -}}
+{{- dict "to" $to "ports" $ports | toJson -}}
 {{- end -}}
 
 {{- define "candlecast.toDatabase" -}}
