@@ -1,0 +1,166 @@
+"""The exporter as a process over a real database, scraped over HTTP."""
+
+import math
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from sqlalchemy import text
+
+from candlecast import metrics
+from candlecast.candles import Interval
+from candlecast.store.database import Database
+from tests.monitoring.world import BTC, ETH, HERE, KIND, Samples, exporting, fill, value
+from tests.programs import running
+from tests.service.house import NOON, set_clock, store, walk
+from tests.waiting import eventually
+
+SERIES = {"CANDLECAST_SERIES": f"{BTC},{ETH}", "CANDLECAST_HORIZONS": "1,5"}
+
+
+def test_state_of_the_tables_is_shown(database: Database, environment: dict[str, str], tmp_path: Path) -> None:
+    fill(database)
+    before = time.time()
+    with exporting(environment | SERIES, tmp_path) as exporter:
+        samples = exporter.scrape()
+        assert {name for name, _ in samples} == {metric.name for metric in metrics.STATE}
+        assert value(samples, "candlecast_database_up") == 1
+
+        lag = value(samples, "candlecast_candle_lag_seconds", **HERE)
+        assert 0 <= lag < 300  # the clock goes on from noon, where the newest candle closed
+        assert value(samples, "candlecast_candle_lag_seconds", **HERE | {"symbol": "ETH-USDT"}) == math.inf
+        assert value(samples, "candlecast_candle_interval_seconds", **HERE) == 3600
+
+        _check_jobs(samples, before)
+        assert 3 * 86400 <= value(samples, "candlecast_champion_age_seconds", **KIND) < 3 * 86400 + 300
+        assert value(samples, "candlecast_drift_share_ratio", **KIND) == 0.4
+        assert value(samples, "candlecast_drift_detected", **KIND) == 1
+        assert 600 <= value(samples, "candlecast_drift_report_age_seconds", **KIND) < 900
+
+        assert value(samples, "candlecast_ledger_forecasts", **HERE) == 4
+        assert value(samples, "candlecast_ledger_forecasts", **HERE | {"symbol": "ETH-USDT"}) == 0
+        assert value(samples, "candlecast_live_scored_forecasts", **HERE, horizon="1") == 4
+        assert value(samples, "candlecast_live_scored_forecasts", **HERE, horizon="5") == 0
+        assert value(samples, "candlecast_live_skill_ratio", **HERE, horizon="1") == pytest.approx(_skill(database))
+        assert ("candlecast_live_skill_ratio", frozenset((HERE | {"horizon": "5"}).items())) not in samples
+
+        assert exporter.http.get("/").status_code == 404
+        exporter.process.send_signal(signal.SIGTERM)
+        assert exporter.process.wait(10) == 0
+
+
+def _check_jobs(samples: Samples, before: float) -> None:
+    def job(name: str, job_name: str, **labels: str) -> float:
+        return value(samples, f"candlecast_{name}", job_name=job_name, **labels)
+
+    for name in ("ingestion", "training"):
+        assert before - 60 < job("job_last_success_timestamp_seconds", name) < before + 60
+        assert 0 <= job("job_last_duration_seconds", name) < 60
+    # Drift never succeeded: it is waited for since the first series was there.
+    assert job("job_last_success_timestamp_seconds", "drift") < job("job_last_success_timestamp_seconds", "ingestion")
+    assert ("candlecast_job_last_duration_seconds", frozenset({("job_name", "drift")})) not in samples
+    found = {n: [job("job_runs_total", n, state=s) for s in ("succeeded", "failed", "cancelled")] for n in _JOBS}
+    assert found == {"ingestion": [1, 1, 0], "training": [1, 0, 0], "drift": [0, 1, 0]}
+    assert [job("run_requests_waiting", name) for name in _JOBS] == [0, 1, 0]
+    assert [job("job_running", name) for name in _JOBS] == [0, 0, 0]
+
+
+_JOBS = ("ingestion", "training", "drift")
+
+
+def _skill(database: Database) -> float:
+    with database.begin() as connection:
+        rows = connection.execute(text("SELECT abs(error) AS ours, naive_absolute_error AS naive FROM forecast_error"))
+        pairs = [(float(row.ours), float(row.naive)) for row in rows]
+    assert [ours for ours, _ in pairs] == pytest.approx([1.0] * 4)
+    return 1 - sum(ours for ours, _ in pairs) / sum(naive for _, naive in pairs)
+
+
+def test_labels_come_from_the_settings_only(database: Database, environment: dict[str, str], tmp_path: Path) -> None:
+    fill(database)
+    with exporting(environment | {"CANDLECAST_SERIES": str(ETH)}, tmp_path) as exporter:
+        symbols = {label for _, labels in exporter.scrape() for label in labels if label[0] == "symbol"}
+    assert symbols == {("symbol", "ETH-USDT")}
+
+
+def test_each_scrape_looks_again(database: Database, environment: dict[str, str], tmp_path: Path) -> None:
+    set_clock(database, NOON)
+    with exporting(environment | SERIES, tmp_path) as exporter:
+        assert value(exporter.scrape(), "candlecast_candle_lag_seconds", **HERE) == math.inf
+        store(database, BTC, walk(Interval.H1, 10))
+        assert value(exporter.scrape(), "candlecast_candle_lag_seconds", **HERE) < 300
+        set_clock(database, NOON + Interval.H1.delta)
+        assert value(exporter.scrape(), "candlecast_candle_lag_seconds", **HERE) >= 3600
+
+
+def test_database_that_goes_away_is_said_and_its_return_too(
+    database: Database, database_url: str, server_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    fill(database)
+    name = database_url.partition("?")[0].rsplit("/", 1)[1]
+    away = {("candlecast_database_up", frozenset[tuple[str, str]]()): 0.0}
+    with exporting(environment | SERIES, tmp_path) as exporter:
+        assert len(exporter.scrape()) > 30
+        database.close()
+        _allow(server_url, name, allowed=False)
+        try:
+            assert exporter.scrape() == exporter.scrape() == away
+            assert exporter.http.get("/livez").status_code == 200
+        finally:
+            _allow(server_url, name, allowed=True)
+        eventually(lambda: len(exporter.scrape()) > 30, 30)
+        log = exporter.log.read_text()
+    assert log.count("saying so until it is back") == 1
+    assert log.count("the database is back") == 1
+
+
+def _allow(server_url: str, name: str, *, allowed: bool) -> None:
+    connection = psycopg2.connect(server_url)
+    connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {str(allowed).lower()}")
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+    connection.close()
+
+
+def test_exporter_starts_without_its_database_and_without_a_schema(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    nowhere = {"CANDLECAST_DATABASE_URL": "postgresql://someone:secret@127.0.0.1:1/nothing"}
+    with exporting(environment | SERIES | nowhere, tmp_path) as exporter:
+        assert value(exporter.scrape(), "candlecast_database_up") == 0
+        assert "secret" not in exporter.log.read_text()
+    with database.begin() as connection:
+        connection.execute(text("DROP TABLE drift_report"))
+    with exporting(environment | SERIES, tmp_path) as exporter:
+        assert value(exporter.scrape(), "candlecast_database_up") == 0
+        assert "drift_report" in exporter.log.read_text()
+
+
+def test_database_that_does_not_answer_in_time_counts_as_away(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    fill(database)
+    with exporting(environment | SERIES, tmp_path) as exporter, database.begin() as connection:
+        connection.execute(text("LOCK TABLE champion IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        assert value(exporter.scrape(), "candlecast_database_up") == 0
+        assert time.monotonic() - began < 9  # Prometheus gives up after ten seconds
+
+
+def test_busy_port_is_named_with_the_way_out(environment: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = SERIES | {"CANDLECAST_EXPORTER_PORT": str(port)}
+        with running([sys.executable, "-m", "monitoring", "export"], environment | settings, log) as process:
+            assert process.wait(60) == 78
+    assert f"port {port} is in use" in log.read_text()
+    assert f"CANDLECAST_EXPORTER_PORT={port + 1}" in log.read_text()

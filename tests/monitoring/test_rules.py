@@ -1,0 +1,76 @@
+"""Alerts: promtool accepts and tries them, and each has its runbook."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from candlecast import metrics
+from tests.monitoring.watched import MONITORING, names_in, requires
+
+RULES = MONITORING / "prometheus" / "rules"
+TESTS = MONITORING / "prometheus" / "tests"
+
+
+def _alerts() -> list[dict[str, Any]]:
+    return [
+        rule
+        for file in sorted(RULES.glob("*.yaml"))
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def _promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [shutil.which("promtool") or "promtool", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@requires("promtool")
+def test_promtool_accepts_every_rule() -> None:
+    found = _promtool("check", "rules", *RULES.glob("*.yaml"))
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert f"SUCCESS: {len(_alerts())} rules found" in found.stdout
+
+
+@requires("promtool")
+def test_alerts_fire_and_keep_silent_when_they_should() -> None:
+    found = _promtool("test", "rules", *TESTS.glob("*.yaml"))
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_alert_is_tried_firing_and_silent() -> None:
+    tried: dict[str, set[bool]] = {}
+    for file in TESTS.glob("*.yaml"):
+        for case in yaml.safe_load(file.read_text())["tests"]:
+            for one in case["alert_rule_test"]:
+                tried.setdefault(one["alertname"], set()).add(bool(one.get("exp_alerts")))
+    assert tried == {alert["alert"]: {True, False} for alert in _alerts()}
+
+
+@pytest.mark.parametrize("alert", _alerts(), ids=lambda alert: str(alert["alert"]))
+def test_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any]) -> None:
+    name = alert["alert"]
+    assert name.startswith("Candlecast")
+    assert alert["labels"]["severity"] in ("critical", "warning", "info")
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert "{{" not in alert["annotations"]["summary"]
+    assert alert["annotations"]["runbook_url"] == f"monitoring/runbooks/{name}.md"
+    page = (MONITORING / "runbooks" / f"{name}.md").read_text()
+    assert page.startswith(f"# {name}\n")
+    assert all(f"**{part}.**" in page for part in ("Meaning", "Impact"))
+    assert all(f"## {part}" in page for part in ("Diagnosis", "Repair"))
+    assert page.count("```sh") >= 2
+
+
+def test_every_runbook_belongs_to_an_alert() -> None:
+    assert {path.stem for path in (MONITORING / "runbooks").iterdir()} == {alert["alert"] for alert in _alerts()}
+
+
+def test_rules_use_only_metrics_that_exist() -> None:
+    used = {name for alert in _alerts() for name in names_in(alert["expr"])}
+    assert used
+    assert used <= metrics.sample_names()

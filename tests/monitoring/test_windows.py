@@ -1,0 +1,164 @@
+"""Which windows are compared, and which columns of their rows."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from candlecast.candles import Candles, Interval, Series, from_datetime64
+from candlecast.drift import Window
+from candlecast.errors import NotEnoughCandles
+from candlecast.xgb import XGBForecaster
+from monitoring.windows import (
+    MOST_ROWS,
+    Rows,
+    choose_windows,
+    distance,
+    lead_in,
+    sample,
+    thresholds,
+    watched_features,
+    window_rows,
+)
+from tests.making import START, make_candles
+
+BTC = Series.parse("binance:BTC-USDT:1h")
+NOW = datetime(2025, 9, 10, 7, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def test_reference_ends_where_training_ended_and_both_windows_are_whole_days() -> None:
+    trained = (NOW - 200 * DAY, NOW - 30 * DAY)
+    reference, current = choose_windows(Interval.M15, first=NOW - 300 * DAY, newest=NOW, trained=trained)
+    assert current == Window(NOW - 7 * DAY, NOW)
+    assert reference == Window(NOW - 58 * DAY, NOW - 30 * DAY)
+
+
+def test_reference_never_overlaps_the_current_window() -> None:
+    trained = (NOW - 200 * DAY, NOW)
+    reference, current = choose_windows(Interval.H1, first=NOW - 300 * DAY, newest=NOW, trained=trained)
+    assert reference.end == current.start
+
+
+def test_without_a_champion_the_reference_is_what_came_before_as_far_as_it_is_stored() -> None:
+    reference, _ = choose_windows(Interval.H1, first=NOW - 19.6 * DAY, newest=NOW, trained=None)
+    assert reference == Window(NOW - 19 * DAY, NOW - 7 * DAY)
+
+
+def test_training_that_began_late_shortens_the_reference() -> None:
+    trained = (NOW - 20 * DAY, NOW - 8 * DAY)
+    reference, _ = choose_windows(Interval.H1, first=NOW - 300 * DAY, newest=NOW, trained=trained)
+    assert reference == Window(*trained)
+
+
+def test_too_short_a_history_says_what_is_missing() -> None:
+    with pytest.raises(NotEnoughCandles, match=r"needs 3\.5") as caught:
+        choose_windows(Interval.H1, first=NOW - 10 * DAY, newest=NOW, trained=None)
+    assert caught.value.details == {"have": 10.0, "need": 10.5}
+
+
+@pytest.mark.parametrize(
+    ("interval", "days"), [(Interval.M1, 7), (Interval.H1, 7), (Interval.H4, 28), (Interval.D1, 168)]
+)
+def test_current_window_holds_at_least_a_week_of_hours(interval: Interval, days: int) -> None:
+    _, current = choose_windows(interval, first=NOW - 2000 * DAY, newest=NOW, trained=None)
+    assert current.end - current.start == days * DAY
+    assert days * DAY >= 168 * interval.delta
+
+
+def test_lagged_copies_and_the_calendar_are_not_watched() -> None:
+    watched = watched_features(Interval.M15)
+    assert {"return_0", "momentum_288", "range_0", "volatility_yesterday", "volume_1_12"} <= set(watched)
+    assert not {"return_1", "upper_wick_3", "hour", "weekday", "slot", "symbol"} & set(watched)
+
+
+def _times(candles: Candles, scale: float) -> Candles:
+    prices = {name: scale * getattr(candles, name) for name in ("open", "high", "low", "close")}
+    return replace(candles, **prices)
+
+
+@pytest.fixture(scope="module")
+def candles() -> Candles:
+    return make_candles(1400, Interval.H1)
+
+
+@pytest.fixture(scope="module")
+def model(candles: Candles) -> XGBForecaster:
+    return XGBForecaster.fit({BTC: candles}, [1, 5])
+
+
+def _window(candles: Candles, days: int) -> Window:
+    return Window(candles.cutoff - days * DAY, candles.cutoff)
+
+
+def test_columns_do_not_depend_on_the_price_level(candles: Candles, model: XGBForecaster) -> None:
+    window = _window(candles, 7)
+    cheap = window_rows(BTC, candles, window, model)
+    dear = window_rows(BTC, _times(candles, 1000.0), window, model)
+    assert len(cheap) == 168
+    assert list(cheap.columns)[-6:] == [
+        f"{name}_{h}" for h in (1, 5) for name in ("p_up", "predicted_move", "predicted_width")
+    ]
+    for name, column in cheap.columns.items():
+        np.testing.assert_allclose(dear.columns[name], column, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_forecasts_are_those_that_the_champion_makes(candles: Candles, model: XGBForecaster) -> None:
+    rows = window_rows(BTC, candles, _window(candles, 2), model)
+    said = [one for one in model.forecast(BTC, candles, last=48) if one.horizon == 5]
+    assert rows.columns["p_up_5"].tolist() == [one.p_up for one in said]
+    assert [from_datetime64(cutoff) for cutoff in rows.cutoff] == [one.cutoff for one in said]
+    signs = np.sign([one.close - one.last_close for one in said])
+    assert np.array_equal(np.sign(rows.columns["predicted_move_5"]), signs)
+    assert (rows.columns["predicted_width_5"] > 0).all()
+
+
+def test_reading_from_the_lead_in_on_changes_nothing(candles: Candles, model: XGBForecaster) -> None:
+    window = _window(candles, 7)
+    short = candles.between(lead_in(window, Interval.H1), window.end)
+    whole, read = (window_rows(BTC, those, window, model) for those in (candles, short))
+    assert len(read) == len(whole) == 168
+    for name, column in whole.columns.items():
+        np.testing.assert_array_equal(read.columns[name], column, err_msg=name)
+
+
+def test_rows_behind_a_gap_are_left_out_and_no_row_is_invented(candles: Candles) -> None:
+    holed = Candles.concatenate([candles[:800], candles[801:]])
+    window = Window(START, candles.cutoff)
+    assert len(window_rows(BTC, candles, window, None)) == 1400 - 511
+    assert len(window_rows(BTC, holed, window, None)) == (800 - 511) + (599 - 511)
+    empty = window_rows(BTC, candles[:100], window, None)
+    assert len(empty) == 0
+    assert list(empty.columns) == watched_features(Interval.H1)
+
+
+def _rows(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Rows:
+    cutoff = np.datetime64("2025-09-01", "ms") + np.arange(len(column)) * np.timedelta64(3_600_000, "ms")
+    return Rows(cutoff, {"x": column})
+
+
+def test_threshold_is_a_tenth_for_a_steady_column_and_more_for_a_restless_one() -> None:
+    random = np.random.default_rng(1)
+    steady = random.normal(size=4000)
+    assert thresholds(_rows(steady)) == {"x": 0.1}
+    restless = steady + np.repeat([0.0, 1.0, 2.0, 3.0], 1000)
+    farthest = max(distance(restless, restless[i : i + 1000]) for i in range(0, 4000, 1000))
+    assert thresholds(_rows(restless))["x"] == pytest.approx(1.5 * farthest)
+    assert farthest > 1
+
+
+def test_constant_and_empty_columns_have_a_threshold_too() -> None:
+    assert thresholds(_rows(np.ones(100))) == {"x": 0.1}
+    assert thresholds(_rows(np.full(100, np.nan))) == {"x": 0.1}
+
+
+def test_large_windows_are_sampled_always_in_the_same_way() -> None:
+    rows = _rows(np.arange(12_000.0))
+    chosen = sample(rows)
+    assert len(chosen) == MOST_ROWS
+    assert np.array_equal(chosen.columns["x"], sample(rows).columns["x"])
+    assert (np.diff(chosen.columns["x"]) > 0).all()
+    assert chosen.columns["x"].mean() == pytest.approx(6000, rel=0.02)
+    few = rows[rows.columns["x"] < 10]
+    assert sample(few) is few
