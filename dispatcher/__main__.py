@@ -4,9 +4,8 @@ import signal
 import sys
 from typing import Protocol
 
-from candlecast.errors import CandlecastError
-from candlecast.logs import set_up_logs
-from candlecast.settings import Settings, load_settings
+from candlecast.program import run_program
+from candlecast.settings import Settings
 from candlecast.store.migrate import ready_database
 
 
@@ -22,15 +21,13 @@ class Dispatcher(Protocol):
 
 def main() -> int:
     """Dispatch until told to stop; return the exit code."""
-    try:
-        settings = load_settings()
-        set_up_logs(settings.log_level)
-        if settings.dispatcher_mode == "none":
-            return 0
-        dispatcher = _dispatcher(settings)
-    except CandlecastError as error:
-        print(f"dispatcher: {error.message}", file=sys.stderr)  # noqa: T201  # perhaps no log level is known yet
-        return error.exit_code
+    return run_program("dispatcher", _dispatch)
+
+
+def _dispatch(settings: Settings) -> int:
+    if settings.dispatcher_mode == "none":
+        return 0
+    dispatcher = _dispatcher(settings)
     signal.signal(signal.SIGTERM, lambda *_: dispatcher.stop())
     signal.signal(signal.SIGINT, lambda *_: dispatcher.stop())
     dispatcher.run()

@@ -1,28 +1,20 @@
 """`python -m monitoring drift | export`: compare recent candles with training's, or show the state as metrics."""
 
-import argparse
 import sys
 
-from candlecast.errors import CandlecastError
 from candlecast.jobs import run_job
-from candlecast.logs import set_up_logs
-from candlecast.settings import Settings, load_settings
+from candlecast.program import Parser, run_program
+from candlecast.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m monitoring", description=__doc__)
+    parser = Parser(prog="python -m monitoring", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("drift", help="compare features and forecasts of the recent window with the reference, once")
     commands.add_parser("export", help="serve the state of the tables to Prometheus until stopped")
     options = parser.parse_args(arguments)
-    try:
-        settings = load_settings()
-        set_up_logs(settings.log_level)
-        return _run(options.command, settings)
-    except CandlecastError as error:
-        print(f"monitoring {options.command}: {error.message}", file=sys.stderr)  # noqa: T201  # perhaps no log level yet
-        return error.exit_code
+    return run_program(f"monitoring {options.command}", lambda settings: _run(options.command, settings))
 
 
 def _run(command: str, settings: Settings) -> int:

@@ -4,19 +4,18 @@ import os
 import sys
 import tempfile
 
-from candlecast.errors import CandlecastError
+from candlecast.program import run_program
 from candlecast.serving import exit_cleanly_on_sigterm, require_free_port
-from candlecast.settings import load_settings
+from candlecast.settings import Settings
 
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    try:
-        settings = load_settings()
-        require_free_port(settings.service_host, settings.service_port, "CANDLECAST_SERVICE_PORT")
-    except CandlecastError as error:
-        print(f"service: {error.message}", file=sys.stderr)  # noqa: T201  # no log level is known yet
-        return error.exit_code
+    return run_program("service", _serve)
+
+
+def _serve(settings: Settings) -> int:
+    require_free_port(settings.service_host, settings.service_port, "CANDLECAST_SERVICE_PORT")
     exit_cleanly_on_sigterm()
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     with tempfile.TemporaryDirectory(prefix="candlecast-metrics-") as directory:

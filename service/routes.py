@@ -30,7 +30,7 @@ MAX_ROWS = 5000
 # The page is one file of Evidently's with its scripts inside: it may run them and draw, load nothing, send nothing,
 # and being sandboxed it is a stranger to this origin.
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
 )
 

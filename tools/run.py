@@ -20,6 +20,7 @@ from rich.console import Console
 
 from candlecast.candles import VENUES
 from candlecast.errors import CandlecastError, ConfigurationError
+from candlecast.program import Parser
 from candlecast.serving import require_free_port
 from candlecast.settings import Settings, load_settings
 from candlecast.store.clocks import resume_clock
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser = Parser(prog="make run", description=__doc__)
     parser.add_argument("--venue", default="", help=f"one of {', '.join(VENUES)}; found out when left out")
     parser.add_argument("--data", default="", help="replay: the folder of candle files")
     parser.add_argument("--series", default="", help="series as in CANDLECAST_SERIES")

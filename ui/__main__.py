@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from candlecast.errors import CandlecastError
+from candlecast.program import Parser, run_program
 from candlecast.serving import exit_cleanly_on_sigterm, require_free_port
-from candlecast.settings import Settings, load_settings
+from candlecast.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve the screen until it is stopped; return the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        settings = load_settings(ui_host=given.host, ui_port=given.port, api_base_url=given.api_base_url)
-        require_free_port(settings.ui_host, settings.ui_port, "CANDLECAST_UI_PORT")
-    except CandlecastError as error:
-        print(f"ui: {error.message}", file=sys.stderr)  # noqa: T201 - a command speaks to its caller
-        return error.exit_code
-    _serve(settings)
-    return 0
+    overrides = {"ui_host": given.host, "ui_port": given.port, "api_base_url": given.api_base_url}
+    return run_program("ui", _serve, **overrides)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ui", description="The analyst's screen, over the HTTP API.")
+def _parser() -> Parser:
+    parser = Parser(prog="python -m ui", description="The analyst's screen, over the HTTP API.")
     parser.add_argument("--host", help="address to listen on (CANDLECAST_UI_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on (CANDLECAST_UI_PORT)")
     parser.add_argument("--api-base-url", help="where the service is (CANDLECAST_API_BASE_URL)")
     return parser
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings) -> int:
+    require_free_port(settings.ui_host, settings.ui_port, "CANDLECAST_UI_PORT")
     # Seconds of imports: only once it is clear that the screen can start.
     import uvicorn
 
@@ -46,9 +40,8 @@ def _serve(settings: Settings) -> None:
     exit_cleanly_on_sigterm()
     app = create_app(connect, has_token=own is not None)
     print(f"screen: http://{settings.ui_host}:{settings.ui_port}", flush=True)  # noqa: T201
-    uvicorn.run(
-        app, host=settings.ui_host, port=settings.ui_port, log_level=settings.log_level.lower(), access_log=False
-    )
+    uvicorn.run(app, host=settings.ui_host, port=settings.ui_port, log_config=None, access_log=False)
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ import argparse
 import json
 import sys
 
-from candlecast.errors import CandlecastError
-from candlecast.settings import load_settings
+from candlecast.program import Parser, run_program
 from candlecast.store.database import Database, open_database
 from candlecast.store.ledger import verify
 from candlecast.store.migrate import migrate, wait_for_schema
@@ -13,19 +12,14 @@ from candlecast.store.migrate import migrate, wait_for_schema
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m candlecast.store", description=__doc__)
+    parser = Parser(prog="python -m candlecast.store", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the schema up to date")
     wait = commands.add_parser("wait", help="wait until the schema is up to date")
     wait.add_argument("--timeout", type=float, default=300, help="seconds (default 300)")
     commands.add_parser("verify-ledger", help="recompute the hash of every ledger row; exit 65 when one does not hold")
     options = parser.parse_args(arguments)
-    try:
-        database = open_database(load_settings())
-        return _run(options, database)
-    except CandlecastError as error:
-        print(f"candlecast.store {options.command}: {error.message}", file=sys.stderr)  # noqa: T201  # a command's answer
-        return error.exit_code
+    return run_program(f"candlecast.store {options.command}", lambda settings: _run(options, open_database(settings)))
 
 
 def _run(options: argparse.Namespace, database: Database) -> int:
