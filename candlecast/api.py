@@ -83,7 +83,7 @@ class LatestForecast(Shape):
     detail: str | None = None
     """The reason as a sentence."""
     stale: bool = False
-    """The database cannot be reached, or the target time is past: this is what was last known."""
+    """The database cannot be reached, or the target time is past by an interval: this is what was last known."""
     simulated: bool
     """The candles come from a seeded random market, not from an exchange."""
     now: datetime
@@ -365,4 +365,3 @@ class ServiceStatus(Shape):
     ledger_checked_at: datetime | None
     ledger_broken_at: str | None
     """The first row that does not hold, as `series#position`."""
-    next_ingestion_seconds: float | None = None

@@ -36,7 +36,9 @@ def latest(board: Board, series: Series, horizon: int) -> api.LatestForecast:
     }
     if reason or said is None:
         return api.LatestForecast(status="abstained", reason=reason, detail=detail, **answer)
-    stale = board.away_since is not None or now >= said.answer.forecast.target_time
+    # The candle that closes at the target time takes a moment to arrive; that alone makes nothing stale.
+    overdue = now >= said.answer.forecast.target_time + series.interval.delta
+    stale = board.away_since is not None or overdue
     return api.LatestForecast(stale=stale, **answer, **_spoken(said))
 
 

@@ -118,6 +118,8 @@ class Progress:
             return []
 
     def _report_failure(self, run: RunRow) -> None:
-        if run.state == "failed" and run.id is not None and run.id not in self._reported:
+        # Whoever stops the product knows that its runs were interrupted.
+        failed = run.state == "failed" and run.error_code != "interrupted"
+        if failed and run.id is not None and run.id not in self._reported:
             self._reported.add(run.id)
             self.console.print(f"{run.job} failed (run {run.id}): {run.error}", style="yellow", markup=False)

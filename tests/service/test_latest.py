@@ -151,6 +151,10 @@ def test_an_old_forecast_is_first_marked_and_then_withheld(house: House) -> None
     said = _naive(STALLED, candles, 1)
     eventually(partial(_answers, house, STALLED, said), 10)
     assert not house.latest(STALLED)["stale"]
+    moment = said.target_time + timedelta(seconds=30)
+    set_clock(house.database, moment)
+    waited = eventually(lambda: found if (found := house.latest(STALLED))["now"] >= f"{moment:%FT%T}" else None, 30)
+    assert not waited["stale"], "the candle that closes at the target time may take a moment"
     set_clock(house.database, said.target_time + timedelta(minutes=2))
     eventually(lambda: house.latest(STALLED)["stale"], 10)
     assert _says(house.latest(STALLED), said)
