@@ -151,7 +151,8 @@ def find_helm() -> str | None:
 
 def render(helm: str, *options: str, release: str = "candlecast", namespace: str = "candlecast") -> str:
     """Return the chart's manifests."""
-    command = [helm, "template", release, str(CHART), "--namespace", namespace, *options]
+    # Without it helm takes the version it was built with, which may be older than the chart allows.
+    command = [helm, "template", release, str(CHART), "--namespace", namespace, "--kube-version", "1.34.0", *options]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -238,9 +239,10 @@ def _rendered() -> Iterator[tuple[Path, str]]:
     if helm is None:
         return
     for values in sorted((ROOT / "k8s/values").glob("*.yaml")):
-        text = render(helm, "--values", str(values), "--skip-tests", "--kube-version", "1.34.0")
+        text = render(helm, "--values", str(values), "--skip-tests")
         note = f"# Generated from helm/candlecast with k8s/values/{values.name} by `make generate`; edit those.\n"
-        yield ROOT / "k8s/rendered" / values.name, note + text
+        # Helm 3 and 4 differ in the empty lines between documents.
+        yield ROOT / "k8s/rendered" / values.name, note + re.sub(r"\n+---\n", "\n---\n", text).strip() + "\n"
 
 
 def _requirements() -> Iterator[tuple[Path, str]]:

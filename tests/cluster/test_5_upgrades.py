@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,20 @@ def test_a_second_release_installs_upgrades_and_leaves_only_what_is_documented(n
     assert all(line.endswith("-dispatcher-watch") for line in policies)
     rig.kubectl("delete", *policies)
     rig.kubectl("delete", "namespace", rig.namespace, "--wait=false")
+
+
+def test_an_uninstalled_release_installs_again_with_its_data_and_its_dispatcher(installation: Installation) -> None:
+    rig, caller = installation.rig, installation.caller
+    rows = caller.get("/v1/status")["ledger_rows"]
+    rig.uninstall()
+    # The API server must have noticed that all policies of the release are gone, but the one that stays.
+    time.sleep(5)
+    rig.helm("install", rig.release, "helm/candlecast", "--values", VALUES)
+    caller.wait_for_forecast(300)
+    assert caller.get("/v1/status")["ledger_rows"] >= rows
+    status, run = caller.call("POST", "/v1/runs", {"job": "training"}, token=rig.token())
+    assert status == 202, run
+    until(lambda: rig.attempt("get", "job", f"{rig.release}-training-manual-{run['request_id']}")[0], 90, "Job")
 
 
 def _state(rig: Rig) -> dict[str, list[str]]:
