@@ -119,8 +119,8 @@ def _jobs(state: State) -> Iterator[tuple[Measured, Values]]:
     succeeded = {one.job: one for one in state.jobs if one.state == "succeeded"}
     # A job that never succeeded is waited for since there was something to do.
     since = state.known_since or datetime.now(UTC)
-    last = {job: succeeded[job].finished_at if job in succeeded else since for job in _JOBS}
-    yield metrics.JOB_LAST_SUCCESS, {(job,): (moment or since).timestamp() for job, moment in last.items()}
+    last = {job: (succeeded[job].finished_at if job in succeeded else None) or since for job in _JOBS}
+    yield metrics.JOB_LAST_SUCCESS, {(job,): moment.timestamp() for job, moment in last.items()}
     yield (
         metrics.JOB_DURATION,
         {(j,): one.seconds for j, one in succeeded.items() if j in _JOBS and one.seconds is not None},

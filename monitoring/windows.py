@@ -119,7 +119,7 @@ def thresholds(reference: Rows) -> dict[str, float]:
     """Return for each column the distance that counts as drift: half as much again as the reference's own parts show.
 
     Features that look back for days hardly move within a week, so two weeks of the same market lie far apart; a fixed
-    threshold would call that drift all the time (docs/decisions/0006-drift-thresholds.md has the numbers).
+    threshold would call that drift all the time (docs/decisions/0005-drift-thresholds.md has the numbers).
     """
     edges = np.linspace(0, 1, _BLOCKS + 1)[1:-1]
     block = np.searchsorted(np.quantile(reference.cutoff.astype(np.int64), edges), reference.cutoff.astype(np.int64))

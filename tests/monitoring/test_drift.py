@@ -105,7 +105,9 @@ def test_empty_and_constant_columns_do_not_stop_the_report(with_page: bool) -> N
 
 def test_nothing_to_compare_is_no_drift() -> None:
     empty = {"a": np.empty(0)}
-    assert compare(empty, empty, {"a": 0.1}, with_page=True) == DriftSummary(METHOD, {"a": ColumnDrift(None, 0.1)})
+    summary = compare(empty, empty, {"a": 0.1}, with_page=True)
+    assert summary == DriftSummary(METHOD, {"a": ColumnDrift(None, 0.1)})
+    assert (summary.share, summary.drifted) == (0, False)
 
 
 def test_infinite_values_are_left_out() -> None:

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from candlecast.candles import Candles, Interval, Series, from_datetime64
+from candlecast.baseline import NaiveForecaster
+from candlecast.candles import Candles, Interval, Series, from_datetime64, to_datetime64
 from candlecast.drift import Window
 from candlecast.errors import NotEnoughCandles
+from candlecast.forecast import Forecast
+from candlecast.volatility import volatility
 from candlecast.xgb import XGBForecaster
 from monitoring.windows import (
     MOST_ROWS,
@@ -104,14 +107,32 @@ def test_columns_do_not_depend_on_the_price_level(candles: Candles, model: XGBFo
         np.testing.assert_allclose(dear.columns[name], column, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_forecasts_are_those_that_the_champion_makes(candles: Candles, model: XGBForecaster) -> None:
-    rows = window_rows(BTC, candles, _window(candles, 2), model)
-    said = [one for one in model.forecast(BTC, candles, last=48) if one.horizon == 5]
-    assert rows.columns["p_up_5"].tolist() == [one.p_up for one in said]
+class _Bold:
+    """A forecaster that believes that every rise of the last candle goes on."""
+
+    horizons = (1, 5)
+    window = 512
+
+    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+        return [self._say(one, candles) for one in NaiveForecaster(self.horizons).forecast(series, candles, last)]
+
+    def _say(self, one: Forecast, candles: Candles) -> Forecast:
+        row = int(np.searchsorted(candles.close_time, to_datetime64(one.cutoff)))
+        step = float(candles.close[row] - candles.open[row])
+        return replace(one, close=one.last_close + one.horizon * step, p_up=0.75 if step > 0 else 0.25)
+
+
+def test_forecasts_are_compared_in_units_of_the_volatility_at_their_cutoff(candles: Candles) -> None:
+    rows = window_rows(BTC, candles, _window(candles, 2), _Bold())
+    said = [one for one in _Bold().forecast(BTC, candles, last=48) if one.horizon == 5]
     assert [from_datetime64(cutoff) for cutoff in rows.cutoff] == [one.cutoff for one in said]
-    signs = np.sign([one.close - one.last_close for one in said])
-    assert np.array_equal(np.sign(rows.columns["predicted_move_5"]), signs)
-    assert (rows.columns["predicted_width_5"] > 0).all()
+    assert rows.columns["p_up_5"].tolist() == [one.p_up for one in said]
+    unit = volatility(candles)[-48:] * np.sqrt(5)
+    moved = np.log([one.close / one.last_close for one in said])
+    assert (moved != 0).all()
+    width = np.log([one.quantiles[10] / one.quantiles[2] for one in said])  # the central 80 per cent
+    np.testing.assert_allclose(rows.columns["predicted_move_5"], moved / unit)
+    np.testing.assert_allclose(rows.columns["predicted_width_5"], width / unit)
 
 
 def test_reading_from_the_lead_in_on_changes_nothing(candles: Candles, model: XGBForecaster) -> None:
