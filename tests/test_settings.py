@@ -84,7 +84,7 @@ def test_horizon_that_is_no_whole_number_of_candles_is_refused(monkeypatch: pyte
         ("venue_attempts", "0"),
         ("venue_backoff", "-1"),
         ("log_level", "LOUD"),
-        ("dispatcher_mode", "kubernetes"),
+        ("dispatcher_mode", "nonsense"),
         ("min_train_candles", "999"),
         ("replay_start", "yesterday"),
         ("max_staleness", "soon"),
