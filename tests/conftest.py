@@ -1,6 +1,9 @@
 """Real parts for every test: a Postgres server per session, a migrated database per test."""
 
+import atexit
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +18,16 @@ from candlecast.store.migrate import migrate
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server_url() -> str:
     """Return the address of a Postgres that tests may fill: CANDLECAST_TEST_DATABASE_URL, or an embedded one."""
     given = os.environ.get("CANDLECAST_TEST_DATABASE_URL")
-    return given or embedded_url(tmp_path_factory.mktemp("postgres"))
+    if given:
+        return given
+    # Not below pytest's own folder: a second session resets that folder's rights, and the server is another user.
+    directory = Path(tempfile.mkdtemp(prefix="candlecast-test-"))
+    # Registered before the server's own exit handler, so run after it.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return embedded_url(directory)
 
 
 @pytest.fixture(scope="session")
