@@ -100,7 +100,7 @@ _RULES: dict[str, Schema] = {
     },
     "*.startingDeadlineSeconds": {"type": "integer", "minimum": 10},
     "*.storage": {"type": "string", "pattern": "^[0-9.]+[KMGTPEkmi]*$"},
-    "*.tag": {"type": "string", "not": {"const": "latest"}},
+    "*.tag": {"type": ["string", "integer"], "not": {"const": "latest"}},
     "*.to": _OBJECTS,
     "*.tolerations": _OBJECTS,
     "*.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},

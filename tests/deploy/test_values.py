@@ -142,6 +142,12 @@ def test_a_digest_wins_over_a_tag_and_the_global_registry_over_all() -> None:
 
 
 @needs_helm
+def test_a_tag_may_look_like_a_number() -> None:
+    pods = dict(templates(helm(*TRIAL, "--set", "image.tag=15")))
+    assert pods["ui"]["spec"]["containers"][0]["image"] == "localhost/candlecast/ui:15"
+
+
+@needs_helm
 def test_an_extra_variable_replaces_the_charts_own() -> None:
     manifests = helm(*TRIAL, "--set", "ui.extraEnv[0].name=CANDLECAST_UI_PORT,ui.extraEnv[0].value=x")
     pod = dict(templates(manifests))["ui"]

@@ -23,7 +23,7 @@ candlecast.image        reference of an image: (dict "root" $ "image" .Values.se
 
 {{- define "candlecast.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | toString | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ include "candlecast.selector" . }}
 {{- end -}}
@@ -43,7 +43,7 @@ labels:
 
 {{- define "candlecast.image" -}}
 {{- $registry := .root.Values.global.imageRegistry | default .image.registry | default .root.Values.image.registry -}}
-{{- $tag := .image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion -}}
+{{- $tag := .image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion | toString -}}
 {{- $name := printf "%s%s" (ternary (printf "%s/" $registry) "" (ne $registry "")) .image.repository -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
