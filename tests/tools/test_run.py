@@ -190,7 +190,9 @@ def _alive(process: Popen[bytes]) -> bool:
 
 
 def _forecast(service: str) -> dict[str, object]:
-    (first, *_) = httpx.get(f"{service}/v1/forecasts/latest").json()["forecasts"]
+    answer = httpx.get(f"{service}/v1/forecasts/latest")
+    assert answer.is_success, answer.text  # until the database was reached: 503
+    (first, *_) = answer.json()["forecasts"]
     assert first["status"] != "abstained", first
     found: dict[str, object] = first
     return found
