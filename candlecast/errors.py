@@ -15,6 +15,7 @@ CandlecastError                 exit 1   http 500
 │   ├── InvalidCandles
 │   ├── NotEnoughCandles
 │   ├── GapInWindow
+│   ├── ForecastRefused         the ledger does not take it: too late, or not about the future
 │   ├── UnknownSeries           http 404
 │   └── NotFound                http 404   any other thing asked for by name
 └── ModelError                  exit 70  http 409
@@ -121,6 +122,10 @@ class NotEnoughCandles(DataError):
 
 class GapInWindow(DataError):
     """Candles are missing inside the window that the calculation reads."""
+
+
+class ForecastRefused(DataError):
+    """The ledger does not take this forecast: it comes too late, or contradicts itself."""
 
 
 class UnknownSeries(DataError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,8 @@ class Forecast:
     def __post_init__(self) -> None:
         if len(self.quantiles) != len(LEVELS):
             raise ValueError(f"a forecast has {len(LEVELS)} quantiles, not {len(self.quantiles)}")
+        if not all(map(math.isfinite, (self.last_close, self.close, *self.quantiles))):
+            raise ValueError(f"a forecast's prices are finite numbers, not {self.close} and {self.quantiles}")
         if any(b < a for a, b in zip(self.quantiles, self.quantiles[1:], strict=False)):
             raise ValueError("quantiles cross; they must not fall from one level to the next")
         if self.p_up is not None and not 0 <= self.p_up <= 1:

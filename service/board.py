@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -16,7 +17,7 @@ from candlecast.api import Skill
 from candlecast.baseline import NaiveForecaster
 from candlecast.candles import Candles, Interval, Series
 from candlecast.clock import VenueClock
-from candlecast.errors import CandlecastError, DataError, ModelError, NotEnoughCandles, UsageError
+from candlecast.errors import CandlecastError, DataError, ForecastRefused, ModelError, NotEnoughCandles, UsageError
 from candlecast.evaluation import MINIMUM_SCORED, skill_interval
 from candlecast.forecast import Forecast, Forecaster
 from candlecast.settings import Settings
@@ -124,12 +125,22 @@ class Board:
                 artefacts = models.read_artefacts(connection, model_version)
                 manifest = models.version(connection, model_version).manifest
             forecaster = XGBForecaster.from_bytes(artefacts, manifest)
-        except ModelError as error:
+            self._try(forecaster, kind)
+        except (ModelError, ValueError) as error:
             self._broken.add(model_version)
-            log.error("champion %s is refused: %s", model_version, error.message)  # a known cause
+            log.error("champion %s is refused: %s", model_version, error)
             return
         self._champions[kind] = Champion(model_version, forecaster)
         log.info("champion %s answers for %s %s", model_version, *kind)
+
+    def _try(self, forecaster: Forecaster, kind: tuple[str, Interval]) -> None:
+        """Let a new champion forecast every series that it will answer for; raise ValueError when it talks nonsense."""
+        for series in self.series:
+            if (series.venue, series.interval) == kind:
+                with self.database.begin() as connection:
+                    candles = candle_store.read_last(connection, series, forecaster.window)
+                with suppress(DataError):
+                    forecaster.forecast(series, candles)
 
     def _speak(self, series: Series, before: SeriesBoard, clock: VenueClock, champion: Champion | None) -> SeriesBoard:
         """Forecast from the newest candle, write it down, and return what the ledger then holds."""
@@ -141,11 +152,22 @@ class Board:
             entries = self._entries(series, candles, clock, champion)
         except DataError as error:
             return SeriesBoard(clock, newest, champion_id, skill=before.skill, silence=error)
+        held = self._record(series, entries)
         with self.database.begin() as connection:
-            held = ledger.record(connection, series, entries)
             skill = {h: _live_skill(connection, series, h) for h in self.settings.horizons}
         said = _paired(held)
         return SeriesBoard(clock, newest, champion_id, {**before.said, **said}, skill)
+
+    def _record(self, series: Series, entries: Sequence[Entry]) -> list[Entry]:
+        """Write entries down; where the ledger refuses one of them, the others one by one."""
+        try:
+            with self.database.begin() as connection:
+                return ledger.record(connection, series, entries)
+        except ForecastRefused as error:
+            log.warning("%s", error.message)
+        if len(entries) < 2:
+            return []
+        return [held for entry in entries for held in self._record(series, [entry])]
 
     def _entries(self, series: Series, candles: Candles, clock: VenueClock, champion: Champion | None) -> list[Entry]:
         """Return what is said now, as far as it is not too late: its target must lie ahead."""
@@ -187,4 +209,5 @@ def _paired(held: Sequence[Entry]) -> dict[int, Said]:
     return {
         horizon: Said(roles.get("champion", roles["baseline"]), roles["baseline"])
         for horizon, roles in by_horizon.items()
+        if "baseline" in roles
     }

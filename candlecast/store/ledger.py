@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, RowMapping, and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from candlecast.candles import Series
+from candlecast.errors import ForecastRefused
 from candlecast.forecast import Forecast
 from candlecast.store import schema
 from candlecast.store.candles import series_id
@@ -65,14 +67,20 @@ class ChainState:
 def record(connection: Connection, series: Series, entries: Sequence[Entry]) -> list[Entry]:
     """Write forecasts of one series down, unless they are there already, and return what the ledger holds for them.
 
-    Two replicas agree by asking in turn: the row that was there first is the one that both return. The database
-    refuses (IntegrityError) a forecast whose target is not after `issued_at`.
+    Two replicas agree by asking in turn: the row that was there first is the one that both return. Raise
+    ForecastRefused, and write none of them, when the database refuses one: its target is not after `issued_at`, or is
+    past by the database's own clock.
     """
     if not entries:
         return []
     number = series_id(connection, series)
     rows = [_row(number, entry) for entry in entries]
-    connection.execute(insert(schema.forecast).on_conflict_do_nothing(), rows)
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(schema.forecast).on_conflict_do_nothing(), rows)
+    except IntegrityError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise ForecastRefused(f"the ledger refuses a forecast of {series}: {reason}") from error
     f = schema.forecast.c
     keys = [(e.forecast.cutoff, e.forecast.horizon, e.model_version) for e in entries]
     cutoffs = sorted({cutoff for cutoff, _, _ in keys})

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from candlecast.candles import Interval, Series
+from candlecast.errors import ForecastRefused
 from candlecast.store import candles as candle_store
 from candlecast.store import ledger, models
 from candlecast.store.database import Database
@@ -49,14 +50,14 @@ def test_the_row_that_was_there_first_is_the_one_that_counts(known: Database) ->
 
 
 def test_a_forecast_issued_at_its_target_or_later_is_refused(known: Database) -> None:
-    with pytest.raises(IntegrityError, match="issued_before_target"):
+    with pytest.raises(ForecastRefused, match="issued_before_target"):
         record(known, entry(late=True))
 
 
 def test_a_target_that_is_not_horizon_intervals_away_is_refused(known: Database) -> None:
     said = entry()
     wrong = make_forecast(CUTOFF, Interval.H1)
-    with pytest.raises(IntegrityError, match="is not 1 intervals after"):
+    with pytest.raises(ForecastRefused, match="is not 1 intervals after"):
         record(known, Entry(wrong, said.model_version, said.role, said.issued_at))
 
 
@@ -64,7 +65,7 @@ def test_a_live_venue_cannot_be_told_a_forecast_of_the_past(known: Database) -> 
     live = Series.parse("simulated:BTC-USDT:15m")
     with known.begin() as connection:
         candle_store.add_series(connection, [live])
-    with pytest.raises(IntegrityError, match="too late"):
+    with pytest.raises(ForecastRefused, match="too late"):
         record(known, entry(), series=live)
     now = Interval.M15.floor(datetime.now(UTC))
     said = make_forecast(now, Interval.M15, 2)

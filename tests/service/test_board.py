@@ -1,0 +1,89 @@
+"""What one worker does when the database, a clock or a model misbehaves, without the web around it."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from candlecast.candles import Interval, Series
+from candlecast.settings import load_settings
+from candlecast.store import candles as candle_store
+from candlecast.store import clocks, ledger, models
+from candlecast.store.database import Database
+from candlecast.store.models import Version
+from candlecast.xgb import XGBForecaster
+from service.board import Board
+from tests.making import START, make_candles
+
+LIVE = Series.parse("simulated:BTC-USDT:1m")
+REPLAYED = Series.parse("replay:BTC-USDT:15m")
+
+
+@pytest.fixture
+def board(database: Database, database_url: str) -> Board:
+    """Return a board of a live series and of a replayed one whose clock stands still at its newest candle."""
+    settings = load_settings(database_url=database_url, series=f"{LIVE},{REPLAYED}")
+    replayed = make_candles(600)
+    with database.begin() as connection:
+        clocks.start_clock(connection, "replay", start=replayed.cutoff + timedelta(minutes=1), speed=1e-9)
+        candle_store.upsert(connection, REPLAYED, replayed, source="test", now=START + timedelta(days=30))
+    return Board(settings, database)
+
+
+def test_a_venue_clock_that_is_behind_costs_only_its_own_forecasts(
+    board: Board, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the pod's clock the target lies ahead, by the database's it is past: the database is believed."""
+    end = Interval.M1.floor(datetime.now(UTC)) - timedelta(minutes=3)
+    live = make_candles(600, Interval.M1, start=end - timedelta(minutes=600))
+    with database.begin() as connection:
+        clocks.start_clock(connection, "simulated", start=end + timedelta(seconds=5), speed=1.0)
+        candle_store.upsert(connection, LIVE, live, source="test", now=end)
+    board.refresh()
+    assert sorted(board.series[LIVE].said) == [5], "five candles ahead is still in time"
+    assert sorted(board.series[REPLAYED].said) == [1, 5]
+    assert "too late" in caplog.text
+    with database.begin() as connection:
+        assert ledger.length(connection) == 3
+
+
+def _champion(manifest: dict[str, Any], model: XGBForecaster, name: str, database: Database) -> None:
+    version = Version(name, "xgboost", "replay", Interval.M15, START, manifest, None, None)
+    with database.begin() as connection:
+        models.register(connection, version, model.to_bytes(), [])
+        models.promote(connection, version, now=START, reason="a test says so")
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_champion_that_talks_nonsense_never_replaces_one_that_works(
+    board: Board, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = XGBForecaster.fit({REPLAYED: make_candles(1500)}, [1, 5])
+    manifest = json.loads(json.dumps(model.manifest))
+    _champion(manifest, model, "good", database)
+    board.refresh()
+    assert board.series[REPLAYED].champion == "good"
+
+    spoilt = json.loads(json.dumps(manifest))
+    for horizon in spoilt["calibration"].values():
+        for one in _calibrations(horizon):
+            one["quantiles"] = [1e9] * 13
+    _champion(spoilt, model, "nonsense", database)
+    with caplog.at_level(logging.ERROR):
+        board.refresh()
+    assert board.series[REPLAYED].champion == "good"
+    assert "champion nonsense is refused" in caplog.text
+    with database.begin() as connection:
+        said = connection.execute(text("SELECT DISTINCT model_version FROM forecast ORDER BY 1")).scalars().all()
+    assert said == ["good", "naive"]
+
+
+def _calibrations(node: Any) -> list[dict[str, Any]]:
+    """Return every part of a manifest's calibration that holds quantiles."""
+    if not isinstance(node, dict):
+        return []
+    own = [node] if "quantiles" in node else []
+    return own + [found for child in node.values() for found in _calibrations(child)]
