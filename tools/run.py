@@ -19,6 +19,7 @@ from honcho.printer import Printer
 from rich.console import Console
 
 from candlecast.candles import VENUES
+from candlecast.clock import VenueClock
 from candlecast.errors import CandlecastError, ConfigurationError
 from candlecast.program import Parser
 from candlecast.serving import require_free_port
@@ -69,7 +70,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     require_free_port("127.0.0.1", settings.ui_port, "CANDLECAST_UI_PORT")
     with console.status("Starting the database"), closing(open_database(settings)) as database:
         migrate(database)
-        _resume(database, settings)
+        _resume(database, settings, console)
         environment |= _token_environment(settings)
         if settings.database_url is None:
             environment |= _database_environment(database)
@@ -124,10 +125,15 @@ def _reachable_venue(console: Console) -> str:
     return "binance"
 
 
-def _resume(database: Database, settings: Settings) -> None:
+def _resume(database: Database, settings: Settings, console: Console) -> None:
+    """Let a replay that was stopped go on, and say so: its START counts only the first time."""
+    if "replay" not in {series.venue for series in settings.series}:
+        return
     with database.begin() as connection:
-        for venue in {series.venue for series in settings.series} & {"replay"}:
-            resume_clock(connection, venue, speed=settings.replay_speed)
+        clock = resume_clock(connection, "replay", speed=settings.replay_speed)
+    if clock != VenueClock():
+        line = f"The replay goes on from {clock.start:%Y-%m-%d %H:%M} UTC; `make clean` lets it start anew."
+        console.print(line, markup=False)
 
 
 def _database_environment(database: Database) -> Environment:
