@@ -8,11 +8,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from candlecast.errors import CandlecastError, JobLocked, TemporaryError
 from candlecast.logs import log_context
@@ -30,6 +31,10 @@ class Interrupted(TemporaryError):
     """The process was told to end (SIGTERM) and stopped after its current step."""
 
 
+class LockLost(TemporaryError):
+    """The connection that held the job's lock is gone, so another run may have begun."""
+
+
 class Cancelled(Exception):  # not an error: somebody asked for it
     """Somebody asked that this run stops."""
 
@@ -37,10 +42,12 @@ class Cancelled(Exception):  # not an error: somebody asked for it
 class Run:
     """A run in progress: its database, its parameters, and where it says how far it is."""
 
-    def __init__(self, database: Database, run_id: int, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, database: Database, run_id: int, claimed: runs.Claim | None, lock: Connection) -> None:
         self.database = database
         self.id = run_id
-        self.parameters = parameters
+        self.request_id = claimed.request_id if claimed else None
+        self.parameters: Mapping[str, Any] = claimed.parameters if claimed else {}
+        self._lock = lock
         self.failures: dict[str, CandlecastError] = {}
         self._done = self._rows = 0
         self._target: int | None = None
@@ -65,8 +72,9 @@ class Run:
             self.report(message)
 
     def report(self, message: str | None) -> None:
-        """Write the progress down now; raise Cancelled when somebody asked the run to stop."""
+        """Write the progress down now; raise Cancelled when somebody asked the run to stop, LockLost without lock."""
         self._reported = time.monotonic()
+        self._require_lock()
         with self.database.begin() as connection:
             cancelled = runs.report(
                 connection,
@@ -77,8 +85,16 @@ class Run:
                 rows=self._rows,
                 message=message,
             )
+        if cancelled is None:
+            raise LockLost("another run has taken over")
         if cancelled:
             raise Cancelled
+
+    def _require_lock(self) -> None:
+        try:
+            self._lock.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            raise LockLost("the connection that held the job's lock is gone; the next run goes on from here") from error
 
     def fail(self, what: str, error: CandlecastError) -> None:
         """Note that one part (a series, a model) failed; the others go on."""
@@ -90,6 +106,8 @@ class Run:
         """Let SIGTERM raise Interrupted at once inside the block: for long calculations that write nothing."""
         self._at_once = True
         try:
+            if self._terminated:
+                raise _interrupted()
             yield
         finally:
             self._at_once = False
@@ -115,8 +133,8 @@ def run_job(job: str, settings: Settings, work: Callable[[Run], str]) -> int:
     """
     try:
         database = ready_database(settings)
-        with _locked(database, job):
-            return _run_locked(job, database, work)
+        with _locked(database, job) as lock:
+            return _run_locked(job, database, lock, work)
     except CandlecastError as error:
         fields = {"job": job, "outcome": "failed", "code": error.code, "exit_code": error.exit_code}
         log.error("%s: %s", job, error.message, extra={"fields": fields})
@@ -133,7 +151,7 @@ def _interrupted() -> Interrupted:
 
 
 @contextmanager
-def _locked(database: Database, job: str) -> Iterator[None]:
+def _locked(database: Database, job: str) -> Iterator[Connection]:
     with database.own_connection() as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         if not try_lock(connection, f"candlecast:{job}"):
@@ -141,14 +159,15 @@ def _locked(database: Database, job: str) -> Iterator[None]:
                 other = runs.running(reader, job)
             who = f"run {other.id} on {other.holder}, since {other.started_at:%H:%M:%S} UTC" if other else "another run"
             raise JobLocked(f"{job} is already running: {who} holds the lock; try again when it has ended")
-        yield
+        yield connection
 
 
-def _run_locked(job: str, database: Database, work: Callable[[Run], str]) -> int:
+def _run_locked(job: str, database: Database, lock: Connection, work: Callable[[Run], str]) -> int:
     with database.begin() as connection:
+        runs.close_lost(connection, job)
         claimed = runs.claim(connection, job)
         run_id = runs.start(connection, job, claimed, holder=holder())
-    run = Run(database, run_id, claimed.parameters if claimed else {})
+    run = Run(database, run_id, claimed, lock)
     previous = signal.signal(signal.SIGTERM, run.terminate)
     try:
         with log_context(job=job, run_id=run_id):
@@ -180,8 +199,12 @@ def _finish(run: Run, state: str, message: str | None, error: CandlecastError | 
     reasons = "; ".join(parts) or (error.message if error else None)
     fields = {"outcome": state, "exit_code": exit_code, "code": error.code if error else None, **run.summary}
     log.log(logging.ERROR if error else logging.INFO, "%s", message or reasons, extra={"fields": fields})
-    with suppress(Cancelled):
+    try:
         run.report(message)
+    except (Cancelled, LockLost):
+        pass  # the row is closed below, or by the run that took over
+    except DBAPIError:
+        log.exception("the last progress could not be written down")
     with run.database.begin() as connection:
         runs.finish(
             connection,
@@ -192,4 +215,6 @@ def _finish(run: Run, state: str, message: str | None, error: CandlecastError | 
             error_code=error.code if error else None,
             error=reasons,
         )
+        if isinstance(error, TemporaryError) and run.request_id is not None:
+            runs.give_back(connection, run.request_id)
     return exit_code

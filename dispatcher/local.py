@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 
 from candlecast.clock import VenueClock
-from candlecast.errors import StoreUnavailable
+from candlecast.errors import StoreUnavailable, TemporaryError
 from candlecast.settings import Settings
 from candlecast.store import drift, models, runs
 from candlecast.store.clocks import venue_clock
@@ -23,7 +23,7 @@ from dispatcher.schedule import TRAINING_AT, drift_period, ingestion_period, is_
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.2
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = {"ingestion": 5.0, "training": 300.0, "drift": 60.0}
 _STOP_SECONDS = 20.0
 
 # The job's word in the store, and the program that does it: its package and its arguments.
@@ -80,7 +80,10 @@ class LocalDispatcher:
             del self._active[job]
             self._ingested = self._ingested or (job == "ingestion" and code == 0)
             if code != 0:
-                self._not_before[job] = time.monotonic() + _RETRY_SECONDS
+                self._not_before[job] = time.monotonic() + _RETRY_SECONDS[job]
+            if code == TemporaryError.exit_code:
+                # It may succeed later, so it is due again; all other failures wait for the next planned moment.
+                self._started_at = {key: at for key, at in self._started_at.items() if key[0] != job}
 
     def _start_due(self) -> None:
         with self.database.begin() as connection:

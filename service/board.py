@@ -17,7 +17,15 @@ from candlecast.api import Skill
 from candlecast.baseline import NaiveForecaster
 from candlecast.candles import Candles, Interval, Series
 from candlecast.clock import VenueClock
-from candlecast.errors import CandlecastError, DataError, ForecastRefused, ModelError, NotEnoughCandles, UsageError
+from candlecast.errors import (
+    CandlecastError,
+    DataError,
+    ForecastRefused,
+    InvalidCandles,
+    ModelError,
+    NotEnoughCandles,
+    UsageError,
+)
 from candlecast.evaluation import MINIMUM_SCORED, skill_interval
 from candlecast.forecast import Forecast, Forecaster
 from candlecast.settings import Settings
@@ -112,7 +120,10 @@ class Board:
         served = champion.forecaster.horizons
         if missing := [h for h in horizons or () if h not in served]:
             raise UsageError(f"horizon {missing[0]} is not served; served are {', '.join(map(str, served))}")
-        forecasts = champion.forecaster.forecast(series, candles, last)
+        try:
+            forecasts = champion.forecaster.forecast(series, candles, last)
+        except ValueError as error:
+            raise _no_forecast("these candles", error) from error
         return champion.id, [f for f in forecasts if horizons is None or f.horizon in horizons]
 
     def _load(self, kind: tuple[str, Interval], model_version: str) -> None:
@@ -150,7 +161,9 @@ class Board:
         champion_id = champion.id if champion else None
         try:
             entries = self._entries(series, candles, clock, champion)
-        except DataError as error:
+        except (DataError, ValueError) as problem:
+            # One series that makes no forecast must not keep the others waiting.
+            error = problem if isinstance(problem, DataError) else _no_forecast(str(series), problem)
             return SeriesBoard(clock, newest, champion_id, skill=before.skill, silence=error)
         held = self._record(series, entries)
         with self.database.begin() as connection:
@@ -175,8 +188,8 @@ class Board:
         if champion:
             try:
                 said += [(champion.id, "champion", f) for f in champion.forecaster.forecast(series, candles)]
-            except NotEnoughCandles as error:
-                log.info("the baseline answers for %s: %s", series, error.message)
+            except (NotEnoughCandles, ModelError, ValueError) as error:
+                log.info("the baseline answers for %s: %s", series, error)
         now = clock.now()
         horizons = self.settings.horizons
         return [
@@ -184,6 +197,10 @@ class Board:
             for who, role, f in said
             if f.target_time > now >= f.cutoff and f.horizon in horizons
         ]
+
+
+def _no_forecast(whose: str, error: ValueError) -> InvalidCandles:
+    return InvalidCandles(f"no forecast follows from {whose}: {error}; check their prices")
 
 
 def _live_skill(connection: Connection, series: Series, horizon: int) -> Skill:

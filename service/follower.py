@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -67,6 +66,7 @@ class Follower:
                 self._stop.wait(self.board.settings.poll_seconds)
             except Exception:
                 log.exception("the board could not be refreshed")
+                self.board.away()
                 self._stop.wait(self.board.settings.poll_seconds)
 
     def _listen(self) -> None:
@@ -89,13 +89,20 @@ class Follower:
 
     def _audit(self) -> None:
         while not self._stop.wait(1.0):
-            with suppress(StoreUnavailable):
-                if self.board.reached and self._due():
-                    with self.board.database.begin() as connection:
-                        state = ledger.verify(connection)
-                    self.audit = Audit(state, datetime.now(UTC))
-                    if not state.intact:
-                        log.error("the ledger is broken at %s", state.broken_at)
+            if not (self.board.reached and self._due()):
+                continue
+            try:
+                with self.board.database.begin() as connection:
+                    state = ledger.verify(connection)
+            except StoreUnavailable:
+                continue
+            except Exception:
+                log.exception("the ledger could not be checked")
+                self._stop.wait(_AUDIT_SECONDS)
+                continue
+            self.audit = Audit(state, datetime.now(UTC))
+            if not state.intact:
+                log.error("the ledger is broken at %s", state.broken_at)
 
     def _due(self) -> bool:
         return self.audit is None or (datetime.now(UTC) - self.audit.checked_at).total_seconds() >= _AUDIT_SECONDS

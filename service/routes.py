@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated
 
@@ -26,6 +26,9 @@ from service.problems import handle_problems
 from service.processes import ServiceProcesses
 
 MAX_ROWS = 5000
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+# A check that is older says nothing about the ledger of now.
+_AUDIT_COUNTS = timedelta(minutes=10)
 
 # The page is one file of Evidently's with its scripts inside: it may run them and draw, load nothing, send nothing,
 # and being sandboxed it is a stranger to this origin.
@@ -105,7 +108,13 @@ def _parse_series(name: str) -> Series:
 def _aware(name: str, moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise UsageError(f"{name} has no time zone; write it like 2025-09-01T00:00:00Z")
-    return moment
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        utc = None
+    if utc is None or not utc >= _EARLIEST:
+        raise UsageError(f"{name} is before 1970; candles begin later")
+    return utc
 
 
 @router.get("/forecasts/latest")
@@ -227,7 +236,7 @@ def list_models(board: BoardNow, limit: Annotated[int, Query(ge=1, le=500)] = 50
 @router.get("/drift")
 def list_drift(
     board: BoardNow,
-    venue: Annotated[str | None, Query(description="Such as `binance`")] = None,
+    venue: Annotated[str | None, Query(pattern="^[a-z]+$", description="Such as `binance`")] = None,
     interval: Annotated[str | None, Query(description="Such as `15m`")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> api.DriftReports:
@@ -310,6 +319,8 @@ def read_status(request: Request, board: BoardNow) -> api.ServiceStatus:
     )
     clocks = {series.venue: state.clock for series, state in states}
     audit = follower.audit
+    if audit and datetime.now(UTC) - audit.checked_at > _AUDIT_COUNTS:
+        audit = None
     return api.ServiceStatus(
         version=version("candlecast"),
         database="away" if board.away_since else "ok",

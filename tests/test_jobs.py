@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from candlecast.errors import ConfigurationError, DataError, UnknownSeries, VenueUnavailable
 from candlecast.jobs import Run, run_job
@@ -167,6 +168,70 @@ def test_the_row_of_a_process_that_vanished_is_closed_by_the_next_run(database: 
     assert job(lambda _: None, settings) == 0
     lost = next(row for row in rows(database) if row.holder == "gone pid 1")
     assert (lost.state, lost.error_code) == ("failed", "lost")
+
+
+def test_what_an_interrupted_run_was_asked_for_is_done_by_the_next(database: Database, settings: Settings) -> None:
+    with database.begin() as connection:
+        runs.ask(connection, "ingestion", {"series": ["a"]}, requested_by="ann")
+    seen: list[Any] = []
+
+    def interrupted(run: Run) -> None:
+        seen.append(run.parameters)
+        os.kill(os.getpid(), signal.SIGTERM)
+        run.advance("the chunk that was under way")
+
+    assert job(interrupted, settings) == 75
+    assert job(lambda run: seen.append(run.parameters), settings) == 0
+    assert job(lambda run: seen.append(run.parameters), settings) == 0
+    assert seen == [{"series": ["a"]}, {"series": ["a"]}, {}]
+
+
+def test_a_request_that_keeps_failing_is_given_up(database: Database, settings: Settings) -> None:
+    with database.begin() as connection:
+        runs.ask(connection, "ingestion", {"series": ["a"]}, requested_by="ann")
+    seen: list[Any] = []
+
+    def away(run: Run) -> None:
+        seen.append(run.parameters)
+        raise VenueUnavailable("later")
+
+    for _ in range(runs.MOST_TRIES + 1):
+        assert job(away, settings) == 75
+    assert seen == [{"series": ["a"]}] * runs.MOST_TRIES + [{}]
+
+
+def test_the_request_of_a_process_that_vanished_is_claimed_again(database: Database, settings: Settings) -> None:
+    with database.begin() as connection:
+        runs.ask(connection, "ingestion", {"series": ["a"]}, requested_by="ann")
+        runs.start(connection, "ingestion", runs.claim(connection, "ingestion"), holder="gone pid 1")
+    seen: list[Any] = []
+    assert job(lambda run: seen.append(run.parameters), settings) == 0
+    assert seen == [{"series": ["a"]}]
+
+
+def test_a_run_whose_lock_is_gone_stops(database: Database, settings: Settings) -> None:
+    def work(run: Run) -> None:
+        run.report("still mine")
+        with database.begin() as connection:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            assert connection.execute(text(cut)).scalars().all() == [True]
+        run.report("nobody's")
+        pytest.fail("went on without the lock")
+
+    assert job(work, settings) == 75
+    (row,) = rows(database)
+    assert (row.state, row.error_code) == ("failed", "lock_lost")
+
+
+def test_a_run_that_was_closed_as_lost_does_not_overwrite_that(database: Database, settings: Settings) -> None:
+    def work(run: Run) -> None:
+        with database.begin() as connection:
+            runs.close_lost(connection, "ingestion")
+        run.report("nobody's")
+        pytest.fail("went on beside the run that took over")
+
+    assert job(work, settings) == 75
+    assert [row.error_code for row in rows(database)] == ["lost"]
 
 
 def test_a_database_that_is_away_is_75(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import os
 import secrets
+import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, console: Console) -> int:
     environment = _venue_environment(options, console)
     settings = _settings(environment)
+    _require_one_venue(options.venue, settings)
     require_free_port("127.0.0.1", settings.service_port, "CANDLECAST_SERVICE_PORT")
     require_free_port("127.0.0.1", settings.ui_port, "CANDLECAST_UI_PORT")
     with console.status("Starting the database"), closing(open_database(settings)) as database:
@@ -76,6 +78,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             environment |= _database_environment(database)
     settings = _settings(environment)
     return _serve(environment, settings, console)
+
+
+def _require_one_venue(venue: str, settings: Settings) -> None:
+    others = sorted({series.venue for series in settings.series} - {venue})
+    if venue and others:
+        raise ConfigurationError(
+            f"VENUE={venue}, but the series to play are of {', '.join(others)}; set SERIES, or unset CANDLECAST_SERIES"
+        )
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:
@@ -144,10 +154,9 @@ def _token_environment(settings: Settings) -> Environment:
     """Keep one random token per data folder, for the screen and for curl."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     file = settings.data_dir / "token"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(24))
-    token = file.read_text().strip()
+    file.touch(mode=0o600)
+    token = file.read_text().strip() or secrets.token_urlsafe(24)
+    file.write_text(token)
     tokens = {**settings.api_tokens, "local": hashlib.sha256(token.encode()).hexdigest()}
     return {
         _variable("api_token"): token,
@@ -167,6 +176,8 @@ def _serve(environment: Environment, settings: Settings, console: Console) -> in
             daemon=True,
         )
         progress.start()
+        # A terminal that is closed ends everything too; honcho itself listens to the other two signals.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         try:
             processes.loop()
         finally:

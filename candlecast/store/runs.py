@@ -13,6 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from candlecast.store import schema
 from candlecast.store.database import REQUEST_CHANNEL, notify
 
+MOST_TRIES = 5
+"""How often a request is run before a temporary failure counts as its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
@@ -93,17 +96,35 @@ def cancel(connection: Connection, request_id: int) -> None:
     connection.execute(update(schema.run_request).where(r.id == request_id).values(cancel=true()))
 
 
-def start(connection: Connection, job: str, claimed: Claim | None, *, holder: str) -> int:
-    """Write the row of a run that begins; return its id.
+def close_lost(connection: Connection, job: str) -> None:
+    """Close the row of a run whose process died, and let its request be claimed again.
 
-    The caller holds the job's lock, so a row of that job that still says running belongs to a process that died.
+    The caller holds the job's lock, so a row of that job that still says running belongs to nobody.
     """
     j = schema.job_run.c
-    connection.execute(
+    lost = connection.execute(
         update(schema.job_run)
         .where(j.job == job, j.state == "running")
         .values(state="failed", finished_at=func.clock_timestamp(), error_code="lost", error="the process vanished")
+        .returning(j.request_id)
+    ).scalars()
+    for request_id in lost.all():
+        if request_id is not None:
+            give_back(connection, request_id)
+
+
+def give_back(connection: Connection, request_id: int) -> None:
+    """Let a request be claimed again, unless it was cancelled or has been tried `MOST_TRIES` times."""
+    r, j = schema.run_request.c, schema.job_run.c
+    tries = select(func.count()).where(j.request_id == request_id).scalar_subquery()
+    connection.execute(
+        update(schema.run_request).where(r.id == request_id, ~r.cancel, tries < MOST_TRIES).values(claimed_at=None)
     )
+
+
+def start(connection: Connection, job: str, claimed: Claim | None, *, holder: str) -> int:
+    """Write the row of a run that begins; return its id."""
+    j = schema.job_run.c
     statement = (
         insert(schema.job_run)
         .values(
@@ -128,19 +149,19 @@ def report(
     target: int | None,
     rows: int,
     message: str | None,
-) -> bool:
-    """Write down how far a run is; return whether somebody asked it to stop."""
+) -> bool | None:
+    """Write down how far a run is; return whether somebody asked it to stop, None when its row is closed already."""
     j, r = schema.job_run.c, schema.run_request.c
     values = {"done": done, "failed": failed, "target": target, "rows": rows, "message": message}
-    request = connection.execute(
+    row = connection.execute(
         update(schema.job_run)
-        .where(j.id == run_id)
+        .where(j.id == run_id, j.state == "running")
         .values(heartbeat_at=func.clock_timestamp(), **values)
         .returning(j.request_id)
-    ).scalar()
-    if request is None:
-        return False
-    return bool(connection.execute(select(r.cancel).where(r.id == request)).scalar())
+    ).first()
+    if row is None:
+        return None
+    return bool(connection.execute(select(r.cancel).where(r.id == row.request_id)).scalar())
 
 
 def finish(
@@ -153,12 +174,15 @@ def finish(
     error_code: str | None = None,
     error: str | None = None,
 ) -> None:
-    """Close a run's row."""
+    """Close a run's row, unless another run has closed it as lost."""
     values: dict[str, Any] = {"state": state, "exit_code": exit_code, "error_code": error_code, "error": error}
     if message is not None:
         values["message"] = message
+    j = schema.job_run.c
     connection.execute(
-        update(schema.job_run).where(schema.job_run.c.id == run_id).values(finished_at=func.clock_timestamp(), **values)
+        update(schema.job_run)
+        .where(j.id == run_id, j.state == "running")
+        .values(finished_at=func.clock_timestamp(), **values)
     )
 
 

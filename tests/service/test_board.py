@@ -5,10 +5,11 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
-from candlecast.candles import Interval, Series
+from candlecast.candles import Candles, Interval, Series, to_ms
 from candlecast.settings import load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger, models
@@ -48,6 +49,26 @@ def test_a_venue_clock_that_is_behind_costs_only_its_own_forecasts(
     assert "too late" in caplog.text
     with database.begin() as connection:
         assert ledger.length(connection) == 3
+
+
+def test_a_series_that_makes_no_forecast_does_not_keep_the_others_waiting(board: Board, database: Database) -> None:
+    wild = np.tile([1e-300, 1e300], 300)
+    end = Interval.M1.floor(datetime.now(UTC))
+    candles = Candles.of(
+        Interval.M1,
+        open_time=to_ms(end) - Interval.M1.milliseconds * np.arange(600, 0, -1),
+        **dict.fromkeys(("open", "high", "low", "close"), wild),
+        volume=np.ones(600),
+    )
+    with database.begin() as connection:
+        candle_store.upsert(connection, LIVE, candles, source="test", now=end)
+    with np.errstate(all="ignore"):
+        board.refresh()
+    silence = board.series[LIVE].silence
+    assert silence is not None
+    assert silence.code == "invalid_candles"
+    assert sorted(board.series[REPLAYED].said) == [1, 5]
+    assert board.reached
 
 
 def _champion(manifest: dict[str, Any], model: XGBForecaster, name: str, database: Database) -> None:

@@ -190,3 +190,12 @@ def _expect_problem(response: httpx.Response, status: int, code: str, named: str
     problem = response.json()
     assert (response.status_code, problem["status"], problem["code"]) == (status, status, code), problem
     assert named in problem["detail"]
+
+
+def test_prices_from_which_no_number_follows_are_refused(house: House) -> None:
+    wild = [1e-300, 1e300] * 300
+    sent = body(make_candles(600))
+    sent["candles"] |= dict.fromkeys(("open", "high", "low", "close"), wild)
+    answer = house.http.post("/v1/forecasts", json=sent)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_candles")
+    assert "check their prices" in answer.json()["detail"]

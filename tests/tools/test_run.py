@@ -116,6 +116,8 @@ def test_replay_plays_what_the_folder_holds(
         (("--venue", "replay", "--data", "/nowhere"), "the replay folder /nowhere does not exist"),
         (("--venue", "simulated", "--series", "BTC"), "CANDLECAST_SERIES: "),
         (("--venue", "simulated", "--speed", "fast"), "CANDLECAST_REPLAY_SPEED: "),
+        (("--venue", "kraken"), "VENUE=kraken, but the series to play are of binance; set SERIES"),
+        (("--venue", "simulated", "--series", "binance:BTC-USDT:5m"), "VENUE=simulated, but the series to play are"),
     ],
 )
 def test_what_cannot_be_played_is_named(

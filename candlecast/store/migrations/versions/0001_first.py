@@ -177,6 +177,8 @@ DECLARE
     last record;
     about record;
 BEGIN
+    -- The lock first: whoever waits for it may wait past the target.
+    PERFORM pg_advisory_xact_lock(hashtext('candlecast:ledger'), NEW.series_id);
     NEW.recorded_at := clock_timestamp();
     SELECT venue, interval_seconds INTO about FROM series WHERE id = NEW.series_id;
     IF NEW.target_time <> NEW.cutoff + NEW.horizon * make_interval(secs => about.interval_seconds) THEN
@@ -187,7 +189,6 @@ BEGIN
         RAISE EXCEPTION 'too late: % is past, a forecast is written down before its target', NEW.target_time
             USING ERRCODE = 'check_violation';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('candlecast:ledger'), NEW.series_id);
     SELECT f.position, f.hash INTO last FROM forecast f
         WHERE f.series_id = NEW.series_id ORDER BY f.position DESC LIMIT 1;
     NEW.position := coalesce(last.position, 0) + 1;
