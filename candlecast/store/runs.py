@@ -28,18 +28,18 @@ class RunRow:
     parameters: Mapping[str, Any]
     requested_by: str | None
     requested_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    heartbeat_at: datetime | None
-    holder: str | None
-    done: int
-    failed: int
-    target: int | None
-    rows: int
-    message: str | None
-    exit_code: int | None
-    error_code: str | None
-    error: str | None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    holder: str | None = None
+    done: int = 0
+    failed: int = 0
+    target: int | None = None
+    rows: int = 0
+    message: str | None = None
+    exit_code: int | None = None
+    error_code: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,24 +255,4 @@ def _run(row: Row[Any]) -> RunRow:
 
 
 def _waiting(row: Row[Any]) -> RunRow:
-    return RunRow(
-        id=None,
-        request_id=row.id,
-        job=row.job,
-        state="queued",
-        parameters=row.parameters,
-        requested_by=row.requested_by,
-        requested_at=_utc(row.requested_at),
-        started_at=None,
-        finished_at=None,
-        heartbeat_at=None,
-        holder=None,
-        done=0,
-        failed=0,
-        target=None,
-        rows=0,
-        message=None,
-        exit_code=None,
-        error_code=None,
-        error=None,
-    )
+    return RunRow(None, row.id, row.job, "queued", row.parameters, row.requested_by, _utc(row.requested_at))
