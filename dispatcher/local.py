@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import multiprocessing
 import sys
 import threading
@@ -23,7 +24,9 @@ from dispatcher.schedule import TRAINING_AT, drift_period, ingestion_period, is_
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.2
+# After a failure: how long the schedule waits, and how long somebody who asked does.
 _RETRY_SECONDS = {"ingestion": 5.0, "training": 300.0, "drift": 60.0}
+_ASKED_RETRY_SECONDS = 5.0
 _STOP_SECONDS = 20.0
 
 # The job's word in the store, and the program that does it: its package and its arguments.
@@ -45,7 +48,7 @@ class LocalDispatcher:
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload([f"{_PROGRAMS['ingestion'][0]}.__main__"])
         self._active: dict[str, ForkServerProcess] = {}
-        self._not_before: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}
         self._started_at: dict[tuple[str, str], datetime] = {}
         self._ingested = False
         self._stop = threading.Event()
@@ -80,7 +83,7 @@ class LocalDispatcher:
             del self._active[job]
             self._ingested = self._ingested or (job == "ingestion" and code == 0)
             if code != 0:
-                self._not_before[job] = time.monotonic() + _RETRY_SECONDS[job]
+                self._failed_at[job] = time.monotonic()
             if code == TemporaryError.exit_code:
                 # It may succeed later, so it is due again; all other failures wait for the next planned moment.
                 self._started_at = {key: at for key, at in self._started_at.items() if key[0] != job}
@@ -91,10 +94,11 @@ class LocalDispatcher:
             clocks = {venue: venue_clock(connection, venue, self.settings) for venue in self._venues()}
             trained, watched = models.newest_training(connection), drift.newest_watch(connection)
         for job in _PROGRAMS:
-            if job in self._active or time.monotonic() < self._not_before.get(job, 0):
+            if job in self._active:
                 continue
-            due = self._due(job, clocks, trained, watched)
-            if due or job in waiting:
+            rested = time.monotonic() - self._failed_at.get(job, -math.inf)
+            due = self._due(job, clocks, trained, watched) if rested >= _RETRY_SECONDS[job] else {}
+            if due or (job in waiting and rested >= _ASKED_RETRY_SECONDS):
                 self._start(job, due)
 
     def _due(

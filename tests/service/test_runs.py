@@ -48,7 +48,7 @@ def test_an_asked_for_run_is_written_down_with_who_asked(house: House) -> None:
     with house.database.begin() as connection:
         (row,) = runs.recent(connection, limit=10, request_id=answer["request_id"])
     assert (row.state, row.job, row.requested_by) == ("queued", "training", "anna")
-    assert row.parameters == {"series": [str(BTC)], "start": "2025-09-01T02:00:00+02:00"}
+    assert row.parameters == {"series": [str(BTC)], "start": "2025-09-01T00:00:00+00:00"}
     assert (answer["id"], answer["state"], answer["requested_by"]) == (None, "queued", "anna")
     assert house.get(response.headers["location"])["runs"] == [answer]
 
