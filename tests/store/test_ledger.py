@@ -1,4 +1,5 @@
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -14,6 +15,7 @@ from candlecast.store import ledger, models
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from tests.making import START, make_candles, make_forecast
+from tests.waiting import eventually
 
 SERIES = Series.parse("replay:BTC-USDT:15m")
 CUTOFF = START + timedelta(hours=10)
@@ -70,6 +72,22 @@ def test_a_live_venue_cannot_be_told_a_forecast_of_the_past(known: Database) -> 
     now = Interval.M15.floor(datetime.now(UTC))
     said = make_forecast(now, Interval.M15, 2)
     assert record(known, Entry(said, models.NAIVE, "baseline", now + timedelta(seconds=1)), series=live)
+
+
+def test_the_ledger_looks_at_the_clock_after_it_waited_for_its_turn(known: Database) -> None:
+    """Whoever waits for another writer may wait past the target, so the time that counts is taken afterwards."""
+    waiting = text("SELECT true FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor(1) as other, known.begin() as holder:
+        number = candle_store.series_id(holder, SERIES)
+        lock = text("SELECT pg_advisory_xact_lock(hashtext('candlecast:ledger'), :series)")
+        holder.execute(lock, {"series": number})
+        written = other.submit(record, known, entry())
+        eventually(lambda: holder.execute(waiting).scalar(), 10)
+        released = holder.execute(text("SELECT clock_timestamp()")).scalar_one()
+        holder.commit()
+        written.result(10)
+    with known.begin() as connection:
+        assert connection.execute(text("SELECT recorded_at FROM forecast")).scalar_one() >= released
 
 
 @pytest.mark.parametrize(
