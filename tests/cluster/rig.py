@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.programs import free_port
 from tools.generate_kubernetes import ROOT, find_helm
 
 VALUES = os.environ.get("CANDLECAST_TEST_VALUES", "helm/candlecast/ci/trial-replay.yaml")
@@ -69,6 +71,20 @@ class Rig:
     def address(self, component: str, port: int) -> str:
         """Return the URL of a component's Service from anywhere in the cluster."""
         return f"http://{self.release}-{component}.{self.namespace}.svc:{port}"
+
+    @contextmanager
+    def forwarded(self, component: str, port: int) -> Iterator[str]:
+        """Forward a free port of this machine to a component's Service, as a person does; yield its URL."""
+        here = free_port()
+        service = f"service/{self.release}-{component}"
+        command = ["kubectl", "--namespace", self.namespace, "port-forward", service, f"{here}:{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+            try:
+                assert forward.stdout is not None
+                assert "Forwarding" in forward.stdout.readline()
+                yield f"http://127.0.0.1:{here}"
+            finally:
+                forward.terminate()
 
     def token(self) -> str:
         """Return the API token."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
+from tests.browser.page import open_page
 from tests.cluster.conftest import Installation
 from tests.cluster.rig import LABEL, Caller, Rig, until
 
@@ -65,6 +68,24 @@ def test_a_run_asked_for_over_http_becomes_a_job_of_its_cronjob_and_finishes(
 
     until(finished, 600, "finished run")
     rig.kubectl("wait", f"job/{name}", "--for=condition=Complete", "--timeout=60s")
+
+
+def test_the_screens_train_button_becomes_a_job_and_its_outcome_is_shown(
+    installation: Installation, caller: Caller, tmp_path: Path
+) -> None:
+    rig = installation.rig
+    with rig.forwarded("ui", 7860) as url, open_page(url, tmp_path) as screen:
+        screen.wait_for_chart(60)
+        known = {run["request_id"] for run in _runs(caller)}
+        screen.page.locator("#train").click()
+        progress = screen.page.locator("#progress")
+        until(lambda: re.search("promoted|refused", progress.inner_text()) is not None, 600, "outcome on the screen")
+        screen.picture("trained")
+        assert screen.complaints == []
+    (asked,) = [run for run in _runs(caller) if run["request_id"] not in known and run["job"] == "training"]
+    assert asked["state"] == "succeeded"
+    job = rig.get("job", f"{rig.release}-training-manual-{asked['request_id']}")
+    assert job["status"]["succeeded"] == 1
 
 
 def test_candles_keep_coming_by_the_schedule(rig: Rig, caller: Caller) -> None:
