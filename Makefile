@@ -58,12 +58,13 @@ generate: $(VENV)/.ready ## Write what is copied from other sources; a test fail
 	$(BIN)/python -m tools.generate_docs
 	$(BIN)/python -m tools.generate_kubernetes
 
-# CLUSTER=../shared/cluster/cluster builds with that command; ENGINE, REGISTRY, TAG and BASE are yours to set.
+# CLUSTER=../shared/cluster/cluster builds with that command; ENGINE, REGISTRY, TAG, BASE and TESTS are yours to set.
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
 REGISTRY ?= localhost
 TAG ?= dev
 BASE ?= $(if $(CLUSTER),localhost/python:3.12,docker.io/library/python:3.12-slim)
 BUILD = $(if $(CLUSTER),$(CLUSTER) build,$(ENGINE) build)
+TESTS ?= tests/cluster
 IMAGES := ingestion training service ui monitoring
 INDEX := $(foreach v,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(v)),--build-arg $(v)))
 
@@ -77,7 +78,7 @@ image-%:
 .PHONY: test-cluster
 test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
 	$(if $(CLUSTER),tests/cluster/images $(CLUSTER))
-	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s tests/cluster
+	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s --timeout 900 $(TESTS)
 
 .PHONY: clean
 clean: ## Forget all local data: candles, models and the ledger under var/
