@@ -146,6 +146,28 @@ class Gap:
     missing: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of time on some interval's grid: start <= open_time < end."""
+
+    start: datetime
+    end: datetime
+
+    def candles(self, interval: Interval) -> int:
+        """Return how many candles of `interval` it holds where none is missing."""
+        return max(0, (self.end - self.start) // interval.delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a source that gives no candles says a symbol last cost, and when that was (UTC)."""
+
+    symbol: Symbol
+    price: float
+    source: str
+    priced_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A row that was not taken: its position in what was offered, its open time in epoch ms, and why."""

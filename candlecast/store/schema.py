@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy sees them. The truth is the migrations; a test proves that both agree.
 
-Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at` and `created_at` follow the venue's clock;
-`recorded_at` and everything about runs follow the database's own clock, which no caller sets.
+Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`, `corrected_at`, `confirmed_at` and
+`recheck_at` follow the venue's clock; `recorded_at` and everything about runs follow the database's own clock, which no
+caller sets. Bans end, skews are measured and prices are taken by the wall clock.
 """
 
 from sqlalchemy import (
@@ -51,6 +52,8 @@ series = Table(
     Column("interval", Text, nullable=False),
     Column("interval_seconds", Integer, nullable=False),
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    # When a run first named the series without it being configured.
+    Column("asked_at", _TIME),
     UniqueConstraint("venue", "symbol", "interval"),
 )
 
@@ -72,6 +75,80 @@ candle = Table(
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
     PrimaryKeyConstraint("series_id", "open_time"),
     CheckConstraint("high >= greatest(open, close) AND low <= least(open, close) AND low > 0", name="shape"),
+)
+
+# What a row of `candle` said before it was replaced. Append-only by trigger.
+candle_correction = Table(
+    "candle_correction",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("open_time", _TIME, nullable=False),
+    Column("open", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("low", Double, nullable=False),
+    Column("close", Double, nullable=False),
+    Column("volume", Double, nullable=False),
+    Column("quote_volume", Double),
+    Column("trades", BigInteger),
+    Column("taker_buy_volume", Double),
+    Column("source", Text, nullable=False),
+    Column("replaced_by", Text, nullable=False),
+    Column("corrected_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    Index(None, "series_id", "open_time"),
+)
+
+# Candles that the venue itself lacks: start_time <= open_time < end_time.
+confirmed_gap = Table(
+    "confirmed_gap",
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("start_time", _TIME, nullable=False),
+    Column("end_time", _TIME, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("confirmed_at", _TIME, nullable=False),
+    Column("recheck_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("series_id", "start_time"),
+    CheckConstraint("start_time < end_time", name="span"),
+)
+
+source_status = Table(
+    "source_status",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("banned_until", _TIME),
+    Column("ban_reason", Text),
+    Column("skew_seconds", Double),
+    Column("skew_at", _TIME),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+archive_file = Table(
+    "archive_file",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("verified_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("source", "name"),
+)
+
+last_price = Table(
+    "last_price",
+    metadata,
+    Column("symbol", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("price", Double, nullable=False),
+    Column("priced_at", _TIME, nullable=False),
+    # Null while there is no close to compare with.
+    Column("disagrees", Boolean),
+    Column("disagreements", BigInteger, nullable=False, server_default=text("0")),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("symbol", "source"),
+    CheckConstraint("price > 0", name="price"),
 )
 
 venue_status = Table(
