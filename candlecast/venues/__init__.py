@@ -3,9 +3,9 @@
 from candlecast.clock import VenueClock
 from candlecast.errors import ConfigurationError
 from candlecast.settings import Settings
-from candlecast.venues.base import Fetched, Venue
+from candlecast.venues.base import Archive, Fetched, Price, PriceSource, Remembered, Source, Venue
 
-__all__ = ["Fetched", "Venue", "open_venue"]
+__all__ = ["Archive", "Fetched", "Price", "PriceSource", "Remembered", "Source", "Venue", "open_venue"]
 
 
 def open_venue(name: str, settings: Settings, clock: VenueClock) -> Venue:

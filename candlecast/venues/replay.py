@@ -5,7 +5,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from candlecast.candles import Candles, Interval, Series, Symbol, to_ms
+from candlecast.candles import Candles, Interval, Refusal, Series, Symbol, to_ms
 from candlecast.clock import VenueClock
 from candlecast.errors import ConfigurationError, DataError, UnknownSeries
 from candlecast.settings import Settings
@@ -43,6 +43,8 @@ _QUOTES = (
     "USD",
 )
 _PAGE_BYTES = 1_000_000  # about 16,000 candles
+
+_Screened = tuple[Candles, tuple[Refusal, ...]]
 
 _DEFAULT_BASES = ("BTC", "ETH", "SOL", "BNB", "XRP")
 _DEFAULT_INTERVALS = (Interval.M5, Interval.M15, Interval.H1)
@@ -133,24 +135,36 @@ class ReplayVenue:
         return self._clock.now()
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
-        """Yield the closed candles with start <= open_time < end; where files overlap, the earlier file's count."""
-        files = self.catalog.files.get(series)
-        if files is None:
+        """Yield the closed candles with start <= open_time < end; where files overlap, the earlier file's count.
+
+        The files are all there is, so between and after them the replay has nothing.
+        """
+        self.require(series)
+        end = min(end, series.interval.floor(self.now()))
+        for file in self.catalog.files[series]:
+            for screened, refused in self._pages(file, start, end):
+                candles = screened.between(start, end)
+                reached = candles.cutoff if len(candles) else start
+                yield Fetched(candles, refused, self.name, start, reached)
+                start = reached
+        if start < end:
+            yield Fetched(Candles.empty(series.interval), (), self.name, start, end)
+
+    def skew(self) -> timedelta:
+        """Return zero: the clock is ours."""
+        return timedelta()
+
+    def require(self, series: Series) -> None:
+        """Raise UnknownSeries, which names what there is, unless a file holds the series."""
+        if series not in self.catalog.files:
             known = ", ".join(map(str, self.catalog.series))
             raise UnknownSeries(f"the replay has no {series}; it has {known}", series=str(series))
-        now = self.now()
-        for file in files:
-            for page in self._pages(file, start, min(end, now)):
-                candles = page.candles.between(start, end).closed(now)
-                yield replace(page, candles=candles)
-                if len(candles):
-                    start = candles.cutoff
 
     def close(self) -> None:
         """Forget the file that was read last."""
         self._unpacked = None
 
-    def _pages(self, file: CandleFile, start: datetime, end: datetime) -> Iterator[Fetched]:
+    def _pages(self, file: CandleFile, start: datetime, end: datetime) -> Iterator[_Screened]:
         if start >= end or not file.overlaps(start, end):
             return
         text = self._text(file.path)
@@ -247,12 +261,12 @@ def _line_at(text: bytes, moment: int) -> int:
     return low
 
 
-def _page(file: CandleFile, text: bytes) -> Fetched:
+def _page(file: CandleFile, text: bytes) -> _Screened:
     rows: NDArray[Any] = np.loadtxt(io.BytesIO(text), dtype=_ROW, delimiter=",", ndmin=1)
     candles, refused = Candles.screen(
         file.series.interval, open_time=rows["ts"], **{name: rows[name] for name in _HEADER.split(",")[1:]}
     )
-    return Fetched(candles, tuple(refused), file.path.name)
+    return candles, tuple(refused)
 
 
 def _midnight(day: date) -> datetime:

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -64,16 +64,28 @@ class SimulatedVenue:
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
         """Yield the closed candles with start <= open_time < end, a week per page."""
+        self.require(series)
+        end = min(end, series.interval.floor(self.now()))
+        first, last = _day_of(max(start, EPOCH)), _day_of(end)
+        for day in range(first, last + 1, _DAYS_PER_PAGE):
+            days = range(day, min(day + _DAYS_PER_PAGE, last + 1))
+            reached = min(end, _midnight(days.stop))
+            if start < reached:
+                candles = _week(self._seed, series, days).between(start, reached)
+                yield Fetched(candles, (), self.name, start, reached)
+                start = reached
+        if start < end:
+            yield Fetched(Candles.empty(series.interval), (), self.name, start, end)
+
+    def skew(self) -> timedelta:
+        """Return zero: the clock is ours."""
+        return timedelta()
+
+    def require(self, series: Series) -> None:
+        """Raise UnknownSeries, which names the symbols there are, for anything else."""
         if series.venue != self.name or series.symbol.quote != "USDT" or series.symbol.base not in START_PRICES:
             known = ", ".join(f"{base}-USDT" for base in START_PRICES)
             raise UnknownSeries(f"the simulated venue has no {series}; its symbols are {known}", series=str(series))
-        now = self.now()
-        first, last = _day_of(max(start, EPOCH)), _day_of(min(end, now))
-        for day in range(first, last + 1, _DAYS_PER_PAGE):
-            days = range(day, min(day + _DAYS_PER_PAGE, last + 1))
-            candles = _week(self._seed, series, days).between(start, end).closed(now)
-            if len(candles):
-                yield Fetched(candles, (), f"simulated seed {self._seed}")
 
     def close(self) -> None:
         """Do nothing: the market is arithmetic."""
@@ -126,6 +138,10 @@ def _rounded(values: Floats, decimals: int) -> Floats:
 
 def _day_of(moment: datetime) -> int:
     return (to_ms(moment) - to_ms(EPOCH)) // _DAY_MS
+
+
+def _midnight(day: int) -> datetime:
+    return EPOCH + timedelta(days=day)
 
 
 def _week(seed: int, series: Series, days: range) -> Candles:

@@ -82,7 +82,9 @@ def test_pages_join_to_exactly_the_candles_that_were_asked_for(server: BinanceSe
     pages = list(venue.fetch(SERIES, start, end))
     assert prices(joined(iter(pages))) == CANDLES[3:2403]
     assert [len(page.candles) for page in pages] == [1000, 1000, 400]
-    assert {page.source for page in pages} == {"127.0.0.1"}
+    assert {page.source for page in pages} == {"binance"}
+    assert [page.start for page in pages] == [start, *(page.end for page in pages[:-1])]
+    assert pages[-1].end == end
     assert len(klines(server)) == 3
 
 
@@ -158,15 +160,17 @@ def test_gap_at_the_exchange_stays_a_gap(server: BinanceServer, venue: BinanceVe
 
 def test_series_that_ended_long_ago_ends_quietly(server: BinanceServer, venue: BinanceVenue) -> None:
     server.candles[("BTCUSDT", "15m")] = CANDLES[:5]
-    assert len(joined(venue.fetch(SERIES, START, END))) == 5
-    assert len(klines(server)) == 2
+    pages = list(venue.fetch(SERIES, START, END))
+    assert len(joined(iter(pages))) == 5
+    assert (pages[-1].start, pages[-1].end) == (START + 5 * QUARTER, END - QUARTER)
+    assert len(klines(server)) == 5
 
 
 def test_exchange_that_repeats_itself_is_given_up_on(server: BinanceServer, venue: BinanceVenue) -> None:
     venue.now()
     body = json.dumps([exchange.kline(CANDLES, row, 2**60) for row in range(3)])
     server.fail_next(200, body, times=9)
-    with pytest.raises(VenueUnavailable, match="does not get past"):
+    with pytest.raises(VenueUnavailable, match="answers for other times"):
         list(venue.fetch(SERIES, START, END))
     assert len(klines(server)) == 2
 
@@ -201,14 +205,18 @@ def test_all_columns_arrive(server: BinanceServer, venue: BinanceVenue) -> None:
 
 
 def test_symbol_that_the_exchange_does_not_have(venue: BinanceVenue) -> None:
+    unknown = Series.parse("binance:NOPE-USDT:15m")
     with pytest.raises(UnknownSeries, match="binance does not have NOPE-USDT"):
-        next(venue.fetch(Series.parse("binance:NOPE-USDT:15m"), START, END))
+        next(venue.fetch(unknown, START, END))
+    with pytest.raises(UnknownSeries, match="binance does not have NOPE-USDT"):
+        venue.require(unknown)
+    venue.require(SERIES)
 
 
-def test_series_of_another_venue_is_not_asked_for(server: BinanceServer, venue: BinanceVenue) -> None:
-    with pytest.raises(UnknownSeries):
-        next(venue.fetch(Series.parse("simulated:BTC-USDT:15m"), START, END))
-    assert server.requests == []
+def test_it_stands_in_for_another_venue_that_trades_the_same_pair(venue: BinanceVenue) -> None:
+    [page] = venue.fetch(Series.parse("kraken:BTC-USDT:15m"), START, START + QUARTER)
+    assert prices(page.candles) == CANDLES[:1]
+    assert page.source == "binance"
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,10 @@ def test_several_files_of_a_series_are_joined_and_overlap_is_played_once(tmp_pat
     write(tmp_path, "binance-BTCUSDT-15m-2025-09-02-2025-09-05.csv.gz", CANDLES[150:])
     venue = ReplayVenue(tmp_path, standing(LATER))
     assert played(venue, START, LATER) == CANDLES
-    assert [page.source[:31] for page in venue.fetch(SERIES, START, LATER)] == [
-        "binance-BTCUSDT-15m-2025-09-01-",
-        "binance-BTCUSDT-15m-2025-09-02-",
-    ]
+    pages = list(venue.fetch(SERIES, START, LATER))
+    assert [len(page.candles) for page in pages] == [200, 200, 0]
+    assert {page.source for page in pages} == {"replay"}
+    assert [page.end for page in pages] == [START + 200 * QUARTER, CANDLES.cutoff, LATER]
 
 
 def test_file_outside_the_range_is_not_even_opened(folder: Path) -> None:
@@ -105,14 +105,14 @@ def test_long_file_comes_in_pages(tmp_path: Path) -> None:
     venue = ReplayVenue(tmp_path, standing(LATER))
     series = Series.parse("replay:BTC-USDT:1m")
     pages = [page.candles for page in venue.fetch(series, START, LATER)]
-    assert len(pages) > 2
+    assert len(pages) > 3
     assert Candles.concatenate(pages) == candles
 
 
 def test_row_that_contradicts_itself_is_refused_with_a_reason(tmp_path: Path) -> None:
     rows = "1756684800000,2,1,1,1,1\n1756685700000,1,1,1,1,1\n"
     write_text(tmp_path, "binance-BTCUSDT-15m-2025-09-01-2025-09-05.csv.gz", f"{HEADER}\n{rows}")
-    [page] = ReplayVenue(tmp_path, standing(LATER)).fetch(SERIES, START, LATER)
+    page, _ = ReplayVenue(tmp_path, standing(LATER)).fetch(SERIES, START, LATER)
     assert [refusal.reason for refusal in page.refused] == ["high is below open or close"]
     assert len(page.candles) == 1
 

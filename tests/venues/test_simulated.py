@@ -178,7 +178,7 @@ def test_open_venue_takes_the_seed_from_the_settings() -> None:
     assert abs(venue.now() - BEGIN - DAY) < timedelta(seconds=1)
     [page] = venue.fetch(series(), BEGIN, BEGIN + DAY)
     assert page.candles == FORTNIGHT[:1440]
-    assert page.source == "simulated seed 7"
+    assert page.source == "simulated"
     venue.close()
 
 

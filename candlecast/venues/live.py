@@ -1,0 +1,143 @@
+"""What the adapters of live exchanges share: their clock, their rows, and pages that say what they cover."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candlecast.candles import Candles, Series, from_ms, to_ms
+from candlecast.errors import VenueUnavailable
+from candlecast.venues.base import Fetched
+from candlecast.venues.http import HttpClient
+
+Columns = dict[str, NDArray[Any]]
+"""The columns of candles as they were answered: `open_time` in epoch milliseconds, rows in any order."""
+
+Ask = Callable[[datetime, datetime], Columns]
+"""One request for the candles with start <= open_time < end; its answer may hold others too."""
+
+_SETTLED = timedelta(minutes=5)  # an exchange may take a moment to publish a candle, so a fresh hole proves nothing
+
+_FIRST_MILLISECONDS = 10**11  # as seconds the year 5138, as milliseconds 1973
+_FIRST_MICROSECONDS = 10**14
+_FIRST_NANOSECONDS = 10**17
+
+
+class LiveVenue(ABC):
+    """An exchange with a clock. `wall_now` is the local clock."""
+
+    name: ClassVar[str]
+
+    def __init__(self, http: HttpClient, wall_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._http = http
+        self._wall_now = wall_now
+        self._skew: timedelta | None = None
+        self._measuring = Lock()
+
+    def now(self) -> datetime:
+        """Return the exchange's time."""
+        skew = self.skew()
+        return self._wall_now() + skew
+
+    def skew(self) -> timedelta:
+        """Return the exchange's clock minus ours, measured once; too small by the answer's way back, never too large.
+
+        So `now` is never ahead of the exchange, and no candle counts as closed before it is.
+        """
+        with self._measuring:
+            if self._skew is None:
+                self._skew = self._time() - self._wall_now()
+            return self._skew
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @abstractmethod
+    def _time(self) -> datetime:
+        """Ask the exchange what time it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Ask an exchange for a range, as many requests as it takes, and say what each answer covers.
+
+    `window` is how many candles an answer covers whatever it holds; without it the exchange answers from the
+    start on with as many as it likes, and only as far as its newest row reaches is known.
+    """
+
+    source: str
+    ask: Ask
+    now: Callable[[], datetime]
+    window: int | None = None
+
+    def pages(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
+        """Yield the closed candles with start <= open_time < end, a request's worth per page."""
+        step = series.interval.delta
+        while start < end:
+            # Before the request: a candle that closes while the answer travels is still partial in it.
+            now = self.now()
+            if start + step > now:
+                return
+            stop = end if self.window is None else min(end, start + self.window * step)
+            page = self._page(series, self._rows(start, stop), now, start, stop)
+            if page.end <= start:
+                return
+            yield page
+            start = page.end
+
+    def _rows(self, start: datetime, stop: datetime) -> Columns:
+        """Return what the exchange has; that it has nothing is believed when it says so twice."""
+        rows = self.ask(start, stop)
+        if not len(rows["open_time"]):
+            rows = self.ask(start, stop)
+        inside = (rows["open_time"] >= to_ms(start)) & (rows["open_time"] < to_ms(stop))
+        if len(inside) and not inside.any():
+            raise VenueUnavailable(f"{self.source} answers for other times than {start} to {stop}; try again later")
+        return {name: column[inside] for name, column in rows.items()}
+
+    def _page(self, series: Series, rows: Columns, now: datetime, start: datetime, stop: datetime) -> Fetched:
+        step = series.interval.milliseconds
+        closed = {name: column[rows["open_time"] + step <= to_ms(now)] for name, column in rows.items()}
+        candles, refused = Candles.screen(series.interval, **closed)
+        covered = stop
+        if self.window is None and len(rows["open_time"]):
+            covered = from_ms(rows["open_time"].max() + step)
+        covered = min(covered, stop, series.interval.floor(now - _SETTLED))
+        newest = from_ms(closed["open_time"].max() + step) if len(closed["open_time"]) else start
+        return Fetched(candles, tuple(refused), self.source, start, min(stop, max(newest, covered)))
+
+
+def columns(said_by: str, rows: Sequence[Any], places: Mapping[str, int]) -> Columns:
+    """Return rows as columns, each from its place in the row; raise VenueUnavailable for rows that are no candles."""
+    try:
+        return {
+            name: milliseconds(np.array([row[place] for row in rows], dtype=np.int64))
+            if name == "open_time"
+            else np.array([float(row[place]) for row in rows], dtype=np.float64)
+            for name, place in places.items()
+        }
+    except (TypeError, ValueError, LookupError, OverflowError):
+        raise VenueUnavailable(f"{said_by} answers with rows that are no candles: {str(rows[:1])[:100]}") from None
+
+
+def milliseconds(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return epoch times as milliseconds; their size tells seconds, milli-, micro- and nanoseconds apart."""
+    return np.select(
+        [times < _FIRST_MILLISECONDS, times < _FIRST_MICROSECONDS, times < _FIRST_NANOSECONDS],
+        [times * 1000, times, times // 1000],
+        default=times // 1_000_000,
+    )
+
+
+def moment(said_by: str, answer: Any, number: Callable[[Any], Any]) -> datetime:
+    """Return the time that `number` finds in an answer; raise VenueUnavailable for an answer without one."""
+    try:
+        return from_ms(int(milliseconds(np.array([number(answer)], dtype=np.int64))[0]))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise VenueUnavailable(f"{said_by} does not tell its time: {str(answer)[:100]}") from None
