@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from candlecast.candles import Candles, Floats, Series, from_datetime64
 from candlecast.features import WINDOW, newest_unbroken
 from candlecast.forecast import LEVELS, Forecast
+from candlecast.market import NOTHING, KnownCandles
 from candlecast.volatility import LAGS, volatility
 
 MINIMUM = 50
@@ -59,8 +60,10 @@ class NaiveForecaster:
         """How many candles suffice for a forecast of a new series; fewer raise NotEnoughCandles."""
         return MINIMUM
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
-        """Forecast from each of the last `last` cutoffs, oldest first, every horizon at each.
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
+        """Forecast from each of the last `last` cutoffs, oldest first, every horizon at each; `known` is not read.
 
         Each cutoff reads the 512 candles before it, or all there are when they are fewer, but at least `minimum`.
         Raises NotEnoughCandles, and GapInWindow when a candle is missing among those read.

@@ -6,8 +6,8 @@ Losses of one cutoff depend on those of its neighbours, so every standard error 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Self
@@ -17,9 +17,13 @@ import numpy as np
 from candlecast.candles import Bools, Candles, Floats, Interval, Series, Times, from_datetime64, to_datetime64
 from candlecast.features import complete_windows
 from candlecast.forecast import INTERVALS, LEVELS, Forecast, Forecaster
+from candlecast.market import NOTHING, KnownCandles
 
 MINIMUM_SCORED = 100
 """With fewer scored forecasts it is too early for any statement."""
+
+SAYABLE = ("close", "quantiles", "p_up")
+"""What a forecaster can say about a target."""
 
 _LEVELS = np.array(LEVELS)
 _CHUNK = 1000
@@ -49,18 +53,24 @@ def hold_out(cutoffs: Times, interval: Interval, share: float = 0.2, embargo: ti
 
 
 def walk_forward(first: datetime, end: datetime, step: timedelta, embargo: timedelta = timedelta(0)) -> list[Split]:
-    """Return consecutive windows of `step` from `first` to `end`, each judging a model fitted just before it."""
+    """Return windows of `step` that judge every cutoff from `first` to `end`, each with a model fitted before it.
+
+    What is learned ends `embargo` before the window that it is judged on.
+    """
     if step <= timedelta(0):
         raise ValueError("a walk needs a step above zero")
     edges = [first]
     while edges[-1] < end:
         edges.append(min(edges[-1] + step, end))
-    return [Split(start, start + embargo, stop) for start, stop in pairwise(edges) if start + embargo < stop]
+    return [Split(start - embargo, start, stop) for start, stop in pairwise(edges)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """Forecasts of one horizon beside what came, a row per cutoff, ascending. Prices; `p_up` NaN where not given."""
+    """Forecasts of one horizon beside what came, a row per cutoff, ascending. Prices.
+
+    What a forecaster does not say is NaN: `p_up`, and of some yardsticks `close` or `quantiles`.
+    """
 
     horizon: int
     cutoff: Times
@@ -84,6 +94,20 @@ class Judged:
             self.p_up[chosen],
             self.realised[chosen],
         )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join judgements of one horizon whose cutoffs follow each other."""
+        columns = [
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("cutoff", "last_close", "close", "quantiles", "p_up", "realised")
+        ]
+        return cls(parts[0].horizon, *columns)
+
+    def only(self, said: Collection[str]) -> Self:
+        """Return the judgement with NaN in those of `close`, `quantiles` and `p_up` that are not among `said`."""
+        silent = {name: np.full_like(getattr(self, name), np.nan) for name in SAYABLE if name not in said}
+        return replace(self, **silent)
 
     @property
     def absolute_error(self) -> Floats:
@@ -109,15 +133,24 @@ class Judged:
 
 
 def judge(
-    forecaster: Forecaster, series: Series, candles: Candles, start: datetime, end: datetime
+    forecaster: Forecaster,
+    series: Series,
+    candles: Candles,
+    start: datetime,
+    end: datetime,
+    known: KnownCandles = NOTHING,
 ) -> dict[int, Judged]:
     """Forecast from every cutoff with start <= cutoff < end whose target is known, and return them by horizon.
+
+    `known` may hold candles of other series, as `Forecaster.forecast` may read them.
 
     Cutoffs without 512 unbroken candles behind them are left out, as are those whose target candle is missing:
     every forecaster is judged on the same cutoffs. Up to 1,000 cutoffs are asked for in one call, so a forecaster must
     keep its word that each of them reads only what lies before it.
     """
-    chunks = [said for rows in _chunks(candles, start, end) for said in _forecast(forecaster, series, candles, rows)]
+    chunks = [
+        said for rows in _chunks(candles, start, end) for said in _forecast(forecaster, series, candles, rows, known)
+    ]
     return {horizon: _judged(horizon, candles, chunks) for horizon in forecaster.horizons}
 
 
@@ -131,9 +164,12 @@ def _chunks(candles: Candles, start: datetime, end: datetime) -> Iterator[tuple[
             yield begin, min(begin + _CHUNK, last)
 
 
-def _forecast(forecaster: Forecaster, series: Series, candles: Candles, rows: tuple[int, int]) -> list[Forecast]:
+def _forecast(
+    forecaster: Forecaster, series: Series, candles: Candles, rows: tuple[int, int], known: KnownCandles
+) -> list[Forecast]:
     first, last = rows
-    return forecaster.forecast(series, candles[max(first - forecaster.window + 1, 0) : last], last=last - first)
+    read = candles[max(first - forecaster.window + 1, 0) : last]
+    return forecaster.forecast(series, read, last - first, known)
 
 
 def _judged(horizon: int, candles: Candles, forecasts: Sequence[Forecast]) -> Judged:

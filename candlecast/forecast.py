@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from candlecast.candles import Candles, Series
+from candlecast.market import NOTHING, KnownCandles
 
 LEVELS: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975)
 """The probability levels of every forecast's quantiles, ascending."""
@@ -66,9 +67,13 @@ class Forecaster(Protocol):
     def window(self) -> int:
         """How many candles before the cutoff it reads, at the most."""
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
         """Forecast from each of the last `last` cutoffs, oldest first, every horizon at each.
 
-        `series` tells whose candles they are; None where the caller did not say. Raises NotEnoughCandles when
-        there are fewer than `window + last - 1`, GapInWindow when one is missing among those.
+        `series` tells whose candles they are; None where the caller did not say. `known` may hold candles of other
+        series, whole histories too: those that closed by each cutoff may be read, and none of them is needed. Raises
+        NotEnoughCandles when there are fewer than `window + last - 1` candles, GapInWindow when one is missing among
+        those.
         """

@@ -22,6 +22,7 @@ from candlecast.candles import Bools, Candles, Floats, Interval, Series, Times, 
 from candlecast.errors import ArtifactCorrupt, FeatureMismatch, NotEnoughCandles, UsageError
 from candlecast.features import FeatureSpec, FloatMatrix, build_features, complete_windows, newest_unbroken
 from candlecast.forecast import LEVELS, Forecast
+from candlecast.market import NOTHING, KnownCandles
 from candlecast.targets import Targets, build_targets
 from candlecast.volatility import LAGS, volatility
 
@@ -190,7 +191,9 @@ class XGBForecaster:
         }
         return cls(fitted, artefacts, manifest)
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
         """Forecast from each of the last `last` cutoffs, oldest first, every horizon at each.
 
         A symbol that training did not know, or None, gets the pooled calibration. Raises NotEnoughCandles and

@@ -88,8 +88,8 @@ def lead_in(window: Window, interval: Interval) -> datetime:
 
 
 def watched_features(interval: Interval) -> list[str]:
-    """Return the features that are compared: each once, without its lagged copies, and no calendar."""
-    return [name for name in FeatureSpec(interval).names if name not in _CALENDAR and not _COPY.fullmatch(name)]
+    """Return the features that are compared: the series' own, each once, without its lagged copies, and no calendar."""
+    return [name for name in FeatureSpec(interval).own_names if name not in _CALENDAR and not _COPY.fullmatch(name)]
 
 
 def window_rows(series: Series, candles: Candles, window: Window, forecaster: Forecaster | None) -> Rows:

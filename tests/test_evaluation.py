@@ -28,6 +28,7 @@ from candlecast.evaluation import (
     walk_forward,
 )
 from candlecast.forecast import LEVELS, Forecast
+from candlecast.market import NOTHING, KnownCandles
 from tests.making import START, make_candles
 
 BTC, ETH = Series.parse("binance:BTC-USDT:15m"), Series.parse("binance:ETH-USDT:15m")
@@ -68,10 +69,10 @@ def test_hold_out_of_nothing_or_everything_is_refused(share: float) -> None:
         hold_out(make_candles(10).close_time, Interval.M15, share)
 
 
-def test_walk_forward_windows_follow_each_other_without_overlap() -> None:
+def test_walk_forward_judges_every_cutoff_once_after_an_embargo() -> None:
     day = timedelta(days=1)
     windows = walk_forward(START, START + 10 * day, 4 * day, embargo=timedelta(hours=2))
-    assert [w.train_end for w in windows] == [START, START + 4 * day, START + 8 * day]
+    assert [w.test_start for w in windows] == [START, START + 4 * day, START + 8 * day]
     assert [w.test_end for w in windows] == [START + 4 * day, START + 8 * day, START + 10 * day]
     assert all(w.test_start - w.train_end == timedelta(hours=2) for w in windows)
     with pytest.raises(ValueError, match="step"):
@@ -84,7 +85,9 @@ class _LastReturnAgain:
     window = 512
     horizons: Sequence[int] = (1, 3)
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
         return [self._one(candles[: end + 1], h) for end in range(len(candles) - last, len(candles)) for h in (1, 3)]
 
     def _one(self, candles: Candles, horizon: int) -> Forecast:
@@ -120,6 +123,18 @@ def test_judge_of_a_window_without_cutoffs_is_empty() -> None:
     judged = judge(NaiveForecaster([1]), BTC, make_candles(600), START, START)[1]
     assert len(judged) == 0
     assert score(judged) == {}
+
+
+def test_judgements_that_follow_each_other_are_joined_and_what_is_not_said_is_not_there() -> None:
+    judged = _judged()
+    early = np.arange(300) < 120
+    joined = Judged.concatenate([judged.rows(early), judged.rows(~early)])
+    for name in ("cutoff", "last_close", "close", "quantiles", "p_up", "realised"):
+        assert np.array_equal(getattr(joined, name), getattr(judged, name))
+    point = judged.only({"close"})
+    assert np.array_equal(point.close, judged.close)
+    assert np.isnan(point.quantiles).all()
+    assert np.isnan(point.p_up).all()
 
 
 def test_scores_are_those_of_slow_and_foreign_implementations() -> None:

@@ -7,6 +7,8 @@ import pytest
 from candlecast.candles import Candles, Interval
 from candlecast.errors import GapInWindow, NotEnoughCandles
 from candlecast.features import REVISION, WINDOW, FeatureSpec, build_features, complete_windows, newest_unbroken
+from candlecast.frame import REACH
+from candlecast.market import Market, Sight
 from candlecast.volatility import volatility
 from tests.making import make_candles
 from tests.real import real_candles
@@ -21,6 +23,11 @@ def _column(candles: Candles, name: str) -> np.ndarray:
     return build_features(candles, 2.0)[:, FeatureSpec(candles.interval).names.index(name)]
 
 
+def _own(rows: np.ndarray, interval: Interval = Interval.M15) -> np.ndarray:
+    """Return the columns that read nothing but the series' own candles."""
+    return rows[..., : len(FeatureSpec(interval).own_names)]
+
+
 @requires_shared
 @pytest.mark.parametrize("interval", [Interval.M5, Interval.M15, Interval.H1])
 def test_512_candles_give_the_row_of_the_whole_history(interval: Interval) -> None:
@@ -28,9 +35,9 @@ def test_512_candles_give_the_row_of_the_whole_history(interval: Interval) -> No
     whole = build_features(candles, 1.0)
     rows = np.random.default_rng(5).integers(WINDOW - 1, len(candles), 150)
     served = np.array([build_features(candles[r - WINDOW + 1 : r + 1], 1.0, last=1)[0] for r in rows])
-    assert np.isfinite(served).all()
+    assert np.isfinite(_own(served, interval)).all()
     np.testing.assert_allclose(served, whole[rows], rtol=1e-6)
-    assert (served == whole[rows]).mean() > 0.9999
+    assert (_own(served, interval) == _own(whole[rows], interval)).mean() > 0.9999
 
 
 def test_later_candles_do_not_change_earlier_rows() -> None:
@@ -48,26 +55,32 @@ def test_later_candles_do_not_change_earlier_rows() -> None:
 
 
 def test_rows_do_not_read_beyond_the_window() -> None:
-    candles = make_candles(WINDOW + 1)
-    wild = _changed(candles, volume=np.concatenate([[1e12], candles.volume[1:]]))
+    candles = make_candles(REACH + 1)
+    wild = _changed(candles, high=1e3 * candles.high, volume=np.concatenate([[1e12], candles.volume[1:]]))
+    wild = Candles.concatenate([wild[:1], candles[1:]])
     assert np.array_equal(build_features(candles)[-1], build_features(wild)[-1], equal_nan=True)
+    assert not np.array_equal(build_features(candles)[-2], build_features(wild)[-2], equal_nan=True)
 
 
-def test_gap_empties_exactly_the_rows_whose_window_holds_it() -> None:
+def _behind_the_gap(reach: int) -> np.ndarray:
+    expected = np.ones(1399, dtype=bool)
+    expected[: reach - 1] = False
+    expected[600 : 600 + reach - 1] = False
+    return expected
+
+
+def test_gap_empties_exactly_the_rows_that_look_back_over_it() -> None:
     candles = make_candles(1400)
     holed = candles[np.arange(1400) != 600]
-    rows = build_features(holed, 0.0)
-    expected = np.ones(1399, dtype=bool)
-    expected[: WINDOW - 1] = False
-    expected[600 : 600 + WINDOW - 1] = False
-    assert np.array_equal(complete_windows(holed), expected)
+    rows, expected = build_features(holed, 0.0), _behind_the_gap(REACH)
+    assert np.array_equal(complete_windows(holed), _behind_the_gap(WINDOW))
     assert np.array_equal(~np.isnan(rows).all(axis=1), expected)
-    assert np.isfinite(rows[expected]).all()
+    assert np.isfinite(_own(rows[expected])).all()
 
 
-def test_fewer_candles_than_a_window_give_empty_rows() -> None:
-    rows = build_features(make_candles(WINDOW - 1))
-    assert rows.shape == (WINDOW - 1, len(FeatureSpec(Interval.M15).names))
+def test_fewer_candles_than_a_row_reads_give_empty_rows() -> None:
+    rows = build_features(make_candles(REACH - 1))
+    assert rows.shape == (REACH - 1, len(FeatureSpec(Interval.M15).names))
     assert np.isnan(rows).all()
     assert build_features(Candles.empty(Interval.H1)).shape == (0, len(FeatureSpec(Interval.H1).names))
 
@@ -159,7 +172,8 @@ def test_candle_without_trades_counts_as_a_thousandth_of_the_usual_volume() -> N
 @pytest.mark.parametrize("interval", list(Interval))
 def test_every_interval_has_features(interval: Interval) -> None:
     rows = build_features(make_candles(WINDOW, interval), 0.0)
-    assert np.isfinite(rows[-1]).all()
+    assert np.isfinite(_own(rows[-1], interval)).all()
+    assert np.isnan(rows[-1, len(FeatureSpec(interval).own_names) :]).all()
 
 
 def test_fingerprint_tells_definitions_apart() -> None:
@@ -169,13 +183,15 @@ def test_fingerprint_tells_definitions_apart() -> None:
     assert FeatureSpec(Interval.H1).fingerprint == FeatureSpec(Interval.H1).fingerprint
 
 
-def _waves(interval: Interval) -> Candles:
-    steps = np.arange(WINDOW + 1)
-    price = 100 * np.exp(0.02 * np.sin(steps / 7) + 0.03 * np.sin(steps / 61) + 0.01 * np.sin(steps**2 / 5))
+def _waves(interval: Interval, phase: float = 0.0, count: int = WINDOW, end: int = 1_756_684_800_000) -> Candles:
+    steps = np.arange(count + 1)
+    price = 100 * np.exp(
+        0.02 * np.sin(steps / 7 + phase) + 0.03 * np.sin(steps / 61 + phase) + 0.01 * np.sin(steps**2 / 5)
+    )
     opened, close = price[:-1], price[1:]
     return Candles.of(
         interval,
-        open_time=1_756_684_800_000 + interval.milliseconds * steps[1:],
+        open_time=end + interval.milliseconds * (steps[1:] - count - 1),
         open=opened,
         high=np.maximum(opened, close) * (1.002 + 0.001 * np.sin(steps[1:] / 3)),
         low=np.minimum(opened, close) * (0.997 + 0.001 * np.cos(steps[1:] / 5)),
@@ -184,11 +200,119 @@ def _waves(interval: Interval) -> Candles:
     )
 
 
+_PARTS = {Interval.M15: Interval.M5, Interval.H1: Interval.M15}
+
+
+def _sight(interval: Interval, phase: float, count: int = WINDOW) -> Sight:
+    inside = _PARTS.get(interval)
+    factor = interval.seconds // inside.seconds if inside else 0
+    return Sight(_waves(interval, phase, count), _waves(inside, phase, count * factor) if inside else None)
+
+
+def _whole_market(interval: Interval, count: int = WINDOW) -> tuple[Candles, Market]:
+    own = _sight(interval, 0.0, count)
+    return own.candles, Market(own.parts, (_sight(interval, 1.0, count), _sight(interval, 2.0, count)))
+
+
 def test_formulas_are_those_of_the_stated_revision() -> None:
     # When this fails because a formula was changed on purpose: raise REVISION in features.py, then change the number.
-    rows = np.concatenate([build_features(_waves(interval), 1.0)[-1] for interval in Interval]).astype(np.float64)
-    assert REVISION == 1
-    assert rows @ np.cos(np.arange(len(rows))) == pytest.approx(-28.756241, rel=1e-5)
+    last = [build_features(candles, 1.0, 1, market)[0] for candles, market in map(_whole_market, Interval)]
+    rows = np.concatenate(last).astype(np.float64)
+    assert np.isfinite(rows).all()
+    assert REVISION == 2
+    assert rows @ np.cos(np.arange(len(rows))) == pytest.approx(-5.0953704, rel=1e-5)
+
+
+@pytest.mark.parametrize("interval", [Interval.M5, Interval.M15, Interval.H1])
+def test_market_columns_are_the_mean_of_the_other_symbols_own(interval: Interval) -> None:
+    candles, market = _whole_market(interval)
+    names = FeatureSpec(interval).names
+    row = dict(zip(names, build_features(candles, 0.0, 1, market)[0].tolist(), strict=True))
+    others = [
+        dict(zip(names, build_features(sight.candles, 0.0, 1, Market(sight.parts))[0].tolist(), strict=True))
+        for sight in market.others
+    ]
+    shared = [name for name in names if name.startswith("market_")]
+    assert len(shared) > 10
+    for name in shared:
+        mean = np.mean([other[name.removeprefix("market_")] for other in others])
+        assert row[name] == pytest.approx(mean, rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("interval", [Interval.M15, Interval.H1])
+def test_part_columns_show_the_candles_inside_the_newest_one(interval: Interval) -> None:
+    candles, market = _whole_market(interval)
+    parts, names = market.parts, FeatureSpec(interval).names
+    assert parts is not None
+    row = dict(zip(names, build_features(candles, 0.0, 1, market)[0].tolist(), strict=True))
+    count = interval.seconds // parts.interval.seconds
+    unit = volatility(candles)[-1] / math.sqrt(count)
+    assert f"part_body_{count}" not in row
+    for part in range(count):
+        at = len(parts) - 1 - part
+        assert row[f"part_body_{part}"] == pytest.approx(math.log(parts.close[at] / parts.open[at]) / unit, rel=1e-5)
+        assert row[f"part_range_{part}"] == pytest.approx(math.log(parts.high[at] / parts.low[at]) / unit, rel=1e-5)
+        place = (2 * parts.close[at] - parts.high[at] - parts.low[at]) / (parts.high[at] - parts.low[at])
+        assert row[f"part_close_location_{part}"] == pytest.approx(place, rel=1e-5)
+        share = parts.volume[at] / parts.volume[-count:].sum()
+        assert row[f"part_volume_share_{part}"] == pytest.approx(share, rel=1e-5)
+
+
+@pytest.mark.parametrize("interval", [Interval.M5, Interval.M15, Interval.H1])
+def test_the_market_of_a_window_gives_the_row_of_the_whole_history(interval: Interval) -> None:
+    candles, market = _whole_market(interval, 2 * WINDOW)
+    whole = build_features(candles, 0.0, None, market)
+    for end in range(2 * WINDOW - 40, 2 * WINDOW + 1):
+        close = candles.close_time[end - 1]
+        window = Market(
+            _tail(market.parts, close) if market.parts else None,
+            tuple(_window(sight, close) for sight in market.others),
+        )
+        row = build_features(candles[end - WINDOW : end], 0.0, 1, window)[0]
+        np.testing.assert_allclose(row, whole[end - 1], rtol=1e-5, atol=1e-6)
+
+
+def _window(sight: Sight, close: np.datetime64) -> Sight:
+    return Sight(_tail(sight.candles, close), _tail(sight.parts, close) if sight.parts else None)
+
+
+def _tail(candles: Candles, close: np.datetime64) -> Candles:
+    return candles[candles.close_time <= close][-WINDOW:]
+
+
+def test_later_candles_of_the_market_change_nothing() -> None:
+    candles, market = _whole_market(Interval.M15)
+    early = build_features(candles[:-5], 0.0, 3, market)
+    assert np.array_equal(early, build_features(candles, 0.0, 8, market)[:3])
+    assert np.isfinite(early).all()
+
+
+def test_what_is_missing_of_the_market_is_left_out_and_changes_nothing_else() -> None:
+    candles, market = _whole_market(Interval.M15)
+    own = len(FeatureSpec(Interval.M15).own_names)
+    first, second = market.others
+    late = Sight(first.candles[:-1], first.parts)
+    holed = Sight(first.candles[np.arange(WINDOW) != WINDOW - REACH + 1], first.parts)
+    short = Sight(first.candles[-REACH + 1 :], first.parts)
+    expected = build_features(candles, 0.0, 1, Market(market.parts, (second,)))[0]
+    for lame in (late, holed, short):
+        found = build_features(candles, 0.0, 1, Market(market.parts, (lame, second)))[0]
+        assert np.array_equal(found, expected, equal_nan=True)
+    alone = build_features(candles, 0.0, 1)[0]
+    assert np.array_equal(alone[:own], expected[:own])
+    assert np.isnan(alone[own:]).all()
+
+
+def test_candle_with_a_missing_part_has_no_part_columns() -> None:
+    candles, market = _whole_market(Interval.M15)
+    assert market.parts is not None
+    names = FeatureSpec(Interval.M15).names
+    wanted = [at for at, name in enumerate(names) if name.startswith("part_")]
+    for lost in (1, 2, 3):
+        holed = market.parts[np.arange(len(market.parts)) != len(market.parts) - lost]
+        rows = build_features(candles, 0.0, 2, Market(holed))[:, wanted]
+        assert np.isnan(rows[1]).all()
+        assert np.isfinite(rows[0]).all()
 
 
 def test_newest_unbroken_names_what_it_has_and_needs() -> None:

@@ -11,6 +11,7 @@ from candlecast.candles import Candles, Interval, Series, from_datetime64, to_da
 from candlecast.drift import Window
 from candlecast.errors import NotEnoughCandles
 from candlecast.forecast import Forecast
+from candlecast.market import NOTHING, KnownCandles
 from candlecast.volatility import volatility
 from candlecast.xgb import XGBForecaster
 from monitoring.windows import (
@@ -113,7 +114,9 @@ class _Bold:
     horizons = (1, 5)
     window = 512
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
         return [self._say(one, candles) for one in NaiveForecaster(self.horizons).forecast(series, candles, last)]
 
     def _say(self, one: Forecast, candles: Candles) -> Forecast:

@@ -8,6 +8,7 @@ from candlecast.candles import Candles, Interval, Series
 from candlecast.errors import NotEnoughCandles, UsageError
 from candlecast.evaluation import judge, score
 from candlecast.forecast import Forecast
+from candlecast.market import NOTHING, KnownCandles
 from candlecast.xgb import XGBForecaster
 from tests.making import make_candles
 from tests.real import real_candles
@@ -143,7 +144,9 @@ class _Oracle:
     def __init__(self, candles: dict[Series, Candles]) -> None:
         self._naive, self._candles = NaiveForecaster(self.horizons), candles
 
-    def forecast(self, series: Series | None, candles: Candles, last: int = 1) -> list[Forecast]:
+    def forecast(
+        self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
+    ) -> list[Forecast]:
         return [self._told(one, series) for one in self._naive.forecast(series, candles, last)]
 
     def _told(self, one: Forecast, series: Series | None) -> Forecast:
