@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy import Connection, text
 
-from candlecast.candles import Interval, Series, Span, from_datetime64, subtract, to_datetime64
+from candlecast.candles import VENUES, Interval, Series, Span, from_datetime64, subtract, to_datetime64
 from candlecast.store import confirmed as confirmed_gaps
 from candlecast.store.binary import read_columns
 from candlecast.store.candles import lock_series, series_id
@@ -19,6 +19,11 @@ from candlecast.store.confirmed import ConfirmedGap, Evidence
 _TIMES = """
 SELECT open_time FROM candle
 WHERE series_id = %(series_id)s AND open_time >= %(start)s AND open_time < %(end)s
+ORDER BY open_time
+"""
+_BORROWED = """
+SELECT open_time FROM candle
+WHERE series_id = %(series_id)s AND open_time >= %(start)s AND open_time < %(end)s AND source = ANY(%(others)s)
 ORDER BY open_time
 """
 _DAYS = text(
@@ -85,6 +90,22 @@ def unexplained(connection: Connection, series: Series, start: datetime, end: da
     """Return the holes that are worth asking for: those not confirmed, or confirmed and due to be asked for again."""
     settled = [gap.span for gap in confirmed(connection, series, start, end) if gap.because.recheck_at > now]
     return subtract(missing(connection, series, start, end), settled)
+
+
+def borrowed(connection: Connection, series: Series, start: datetime, end: datetime) -> list[Span]:
+    """Return the stretches whose candles came from another venue, oldest first."""
+    span = _on_grid(series.interval, start, end)
+    others = [venue for venue in VENUES if venue != series.venue]
+    at = {"series_id": series_id(connection, series), "start": span.start, "end": span.end, "others": others}
+    times = read_columns(connection, _BORROWED, at, ())["open_time"]
+    if not len(times):
+        return []
+    breaks = np.flatnonzero(np.diff(times) > series.interval.step)
+    firsts, lasts = times[[0, *(breaks + 1)]], times[[*breaks, len(times) - 1]]
+    return [
+        Span(from_datetime64(first), from_datetime64(last) + series.interval.delta)
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
 
 
 def coverage(connection: Connection, series: Series, start: datetime, end: datetime) -> list[DayCoverage]:
