@@ -1,9 +1,8 @@
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from candlecast.candles import Interval, Price, Series, Symbol
+from candlecast.candles import Candles, Interval, Price, Series, Symbol
 from candlecast.store import candles as candle_store
 from candlecast.store import prices
 from candlecast.store.database import Database
@@ -67,7 +66,7 @@ def test_only_a_close_of_the_same_time_and_money_is_compared(
 
 def test_the_very_symbol_counts_more_than_a_newer_close_in_another_dollar(known: Database) -> None:
     dearer = {name: CANDLES.columns()[name] * 2 for name in ("open", "high", "low", "close")}
-    usd = replace(CANDLES, **dearer)[:-1]
+    usd = Candles.of(Interval.M15, **(CANDLES.columns() | dearer))[:-1]
     with known.begin() as connection:
         candle_store.upsert(
             connection, Series("replay", Symbol("BTC", "USD"), Interval.M15), usd, source="replay", now=CLOSED_AT
