@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from candlecast.candles import Candles, Refusal, Series, Symbol
+from candlecast.candles import Candles, Price, Refusal, Series, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +82,6 @@ class Remembered(Protocol):
     def remember(self, name: str, digest: str) -> None:
         """Note that the file with this digest was verified, and that all pages asked of it were taken."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a symbol last traded for, in its quote currency; `priced_at` is when the source says it learned that."""
-
-    symbol: Symbol
-    price: float
-    source: str
-    priced_at: datetime
 
 
 class PriceSource(Protocol):
