@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -200,6 +200,53 @@ class CandleColumns(Shape):
     """How many candles are missing between the first and the last."""
 
 
+class DayCoverage(Shape):
+    """The candles of one UTC day."""
+
+    day: date
+    expected: int
+    stored: int
+    confirmed: int
+    """Missing at the venue itself, as it said when asked."""
+    missing: int
+    """Neither stored nor known to be missing at the venue."""
+
+
+class Coverage(Shape):
+    """How complete a series is with start <= open_time < end: in all, and on every day."""
+
+    series: str
+    start: datetime
+    end: datetime
+    expected: int
+    stored: int
+    confirmed: int
+    missing: int
+    completeness: float | None
+    """Stored candles divided by those that the venue has; null where it has none."""
+    days: list[DayCoverage]
+
+
+class LatestPrice(Shape):
+    """What a source that gives no candles last said a symbol costs: a cross-check, never a training candle."""
+
+    symbol: str
+    price: float
+    source: str
+    priced_at: datetime
+    age_seconds: float
+    disagrees: bool | None
+    """Whether it was far from the newest close; null where no close was of about the same time."""
+    disagreements: int
+    """How many prices of this source have been far from the close so far."""
+
+
+class LatestPrices(Shape):
+    """The newest price of every symbol and source."""
+
+    prices: list[LatestPrice]
+
+
 class SeriesState(Shape):
     """One series that is configured or stored, and how fresh it is."""
 
@@ -320,7 +367,8 @@ class Run(Shape):
     parameters: dict[str, Any]
     started_at: datetime | None
     finished_at: datetime | None
-    seconds: float | None
+    elapsed_seconds: float | None
+    """How long it took, or has taken until now."""
     done: int
     failed: int
     target: int | None
@@ -329,7 +377,10 @@ class Run(Shape):
     """Rows written."""
     message: str | None
     """What it is doing, or its summary line."""
+    rate: float | None
+    """Steps done per second; null until the first is done."""
     eta_seconds: float | None
+    """When it will be done at this rate; null where nobody can know."""
     exit_code: int | None
     error_code: str | None
     error: str | None

@@ -18,8 +18,10 @@ from pydantic import ValidationError
 
 from candlecast.api import (
     CandleColumns,
+    Coverage,
     JobName,
     LatestForecasts,
+    LatestPrices,
     LedgerRows,
     ModelVersions,
     Problem,
@@ -107,6 +109,14 @@ class Client:
     def candles(self, series: str, last: int) -> CandleColumns:
         """Return the last candles, oldest first."""
         return self._get(CandleColumns, "/v1/candles", series=series, last=last)
+
+    def coverage(self, series: str) -> Coverage:
+        """Return how complete a series is on every day of the configured window."""
+        return self._get(Coverage, f"/v1/series/{series}/coverage")
+
+    def latest_prices(self) -> LatestPrices:
+        """Return the prices that closes are held against."""
+        return self._get(LatestPrices, "/v1/prices/latest")
 
     def series(self) -> SeriesList:
         """Return all series with their freshness."""

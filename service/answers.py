@@ -11,8 +11,10 @@ from candlecast.candles import Candles, Series
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
 from candlecast.store.drift import Report
+from candlecast.store.gaps import DayCoverage, share_stored
 from candlecast.store.ledger import Scored
 from candlecast.store.models import NAIVE, Score, Version
+from candlecast.store.prices import LastPrice
 from candlecast.store.runs import RunRow
 from service.board import Board, Said, SeriesBoard
 
@@ -137,6 +139,33 @@ def candle_columns(series: Series, candles: Candles) -> api.CandleColumns:
     )
 
 
+def coverage(series: Series, start: datetime, end: datetime, days: Sequence[DayCoverage]) -> api.Coverage:
+    """Return how complete a series is, in all and on every day."""
+    names = ("expected", "stored", "confirmed", "missing")
+    total = {name: sum(getattr(day, name) for day in days) for name in names}
+    return api.Coverage(
+        series=str(series),
+        start=start,
+        end=end,
+        **total,
+        completeness=share_stored(days),
+        days=[api.DayCoverage(day=day.day, **{name: getattr(day, name) for name in names}) for day in days],
+    )
+
+
+def latest_price(last: LastPrice, now: datetime) -> api.LatestPrice:
+    """Return a price with its age at the wall clock's `now`."""
+    return api.LatestPrice(
+        symbol=str(last.price.symbol),
+        price=last.price.price,
+        source=last.price.source,
+        priced_at=last.price.priced_at,
+        age_seconds=(now - last.price.priced_at).total_seconds(),
+        disagrees=last.disagrees,
+        disagreements=last.disagreements,
+    )
+
+
 def series_state(extent: Extent, now: datetime, champion: str | None, *, configured: bool) -> api.SeriesState:
     """Return how fresh a series is at the venue's `now`."""
     series = extent.series
@@ -214,7 +243,8 @@ def drift_report(report: Report) -> api.DriftReport:
 
 def run(row: RunRow, now: datetime) -> api.Run:
     """Return a run, with how long it took or has taken at the wall clock's `now`, and its ETA."""
-    seconds = ((row.finished_at or now) - row.started_at).total_seconds() if row.started_at else None
+    elapsed = ((row.finished_at or now) - row.started_at).total_seconds() if row.started_at else None
+    rate = row.done / elapsed if row.done and elapsed else None
     return api.Run.model_validate(
         {
             "id": row.id,
@@ -226,13 +256,14 @@ def run(row: RunRow, now: datetime) -> api.Run:
             "parameters": dict(row.parameters),
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "seconds": seconds,
+            "elapsed_seconds": elapsed,
             "done": row.done,
             "failed": row.failed,
             "target": row.target,
             "rows": row.rows,
             "message": row.message,
-            "eta_seconds": _eta(row, seconds),
+            "rate": rate,
+            "eta_seconds": _eta(row, rate),
             "exit_code": row.exit_code,
             "error_code": row.error_code,
             "error": row.error,
@@ -240,7 +271,7 @@ def run(row: RunRow, now: datetime) -> api.Run:
     )
 
 
-def _eta(row: RunRow, seconds: float | None) -> float | None:
-    if row.state != "running" or not row.target or not row.done or seconds is None:
+def _eta(row: RunRow, rate: float | None) -> float | None:
+    if row.state != "running" or row.target is None or rate is None:
         return None
-    return max(0.0, seconds * (row.target - row.done) / row.done)
+    return max(0.0, (row.target - row.done) / rate)

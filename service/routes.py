@@ -13,20 +13,19 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from candlecast import api, metrics
-from candlecast.candles import Candles, Interval, Series, to_datetime64
-from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UnknownSeries, UsageError
+from candlecast.candles import Candles, Interval
+from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UsageError
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models, runs
 from candlecast.store.clocks import read_clock
-from service import answers
+from service import answers, stored
+from service.asked import BoardNow, Last, SeriesName, aware, board_of, configured, parse_series
 from service.board import Board
 from service.follower import Follower
 from service.limits import BoundedBodies
 from service.problems import handle_problems
 from service.processes import ServiceProcesses
 
-MAX_ROWS = 5000
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # A check that is older says nothing about the ledger of now.
 _AUDIT_COUNTS = timedelta(minutes=10)
 
@@ -54,31 +53,16 @@ def create_api() -> FastAPI:
     )
     handle_problems(app)
     app.include_router(router)
+    app.include_router(stored.router, prefix="/v1", responses=_problems)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     app.add_middleware(BoundedBodies)
     return app
 
 
-def _board(request: Request) -> Board:
-    board: Board = request.app.state.board
-    return board
-
-
-def _reached(board: Annotated[Board, Depends(_board)]) -> Board:
-    if not board.reached:
-        raise StoreUnavailable("this replica has not reached the database yet; try again in a few seconds")
-    return board
-
-
-BoardNow = Annotated[Board, Depends(_reached)]
-SeriesName = Annotated[str, Query(description="Such as `binance:BTC-USDT:15m`")]
-Last = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Only the newest N")]
-
-
 def _caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
     """Return the name of the token that the request carries; every token is compared, in constant time each."""
-    tokens = _board(request).settings.api_tokens
+    tokens = board_of(request).settings.api_tokens
     if not tokens:
         raise Unauthorized("no token is configured, so nothing can be changed; set CANDLECAST_API_TOKENS")
     scheme, _, token = (authorization or "").partition(" ")
@@ -91,32 +75,6 @@ def _caller(request: Request, authorization: Annotated[str | None, Header()] = N
     return names[0]
 
 
-def _configured(board: Board, name: str) -> Series:
-    series = _parse_series(name)
-    if series not in board.series:
-        raise UnknownSeries(f"{series} is not configured; GET /v1/series lists what is", series=name)
-    return series
-
-
-def _parse_series(name: str) -> Series:
-    try:
-        return Series.parse(name)
-    except UsageError as error:
-        raise UnknownSeries(error.message, series=name) from None
-
-
-def _aware(name: str, moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise UsageError(f"{name} has no time zone; write it like 2025-09-01T00:00:00Z")
-    try:
-        utc = moment.astimezone(UTC)
-    except OverflowError:
-        utc = None
-    if utc is None or not utc >= _EARLIEST:
-        raise UsageError(f"{name} is before 1970; candles begin later")
-    return utc
-
-
 @router.get("/forecasts/latest")
 async def latest_forecasts(
     board: BoardNow,
@@ -124,7 +82,7 @@ async def latest_forecasts(
     horizon: Annotated[int | None, Query(ge=1, description="All configured horizons when left out")] = None,
 ) -> api.LatestForecasts:
     """Return the newest forecasts, or for each the reason why there is none."""
-    wanted = [_configured(board, series)] if series is not None else list(board.series)
+    wanted = [configured(board, series)] if series is not None else list(board.series)
     horizons = board.settings.horizons
     if horizon is not None and horizon not in horizons:
         raise UsageError(f"horizon {horizon} is not configured; configured are {', '.join(map(str, horizons))}")
@@ -138,7 +96,7 @@ async def latest_forecasts(
 def forecast_own_candles(board: BoardNow, request: api.ForecastRequest) -> api.ComputedForecasts:
     """Forecast from a caller's own candles. Nothing is written into the ledger."""
     interval = Interval.parse(request.interval)
-    series = _parse_series(request.series) if request.series is not None else None
+    series = parse_series(request.series) if request.series is not None else None
     if series is not None and series.interval != interval:
         raise UsageError(f"the series {series} does not have the interval {interval}")
     count, most = len(request.candles.open_time), board.settings.max_request_candles
@@ -162,8 +120,8 @@ def read_ledger(
     role: Annotated[str | None, Query(pattern="^(champion|challenger|baseline)$")] = None,
 ) -> api.LedgerRows:
     """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered."""
-    wanted = _parse_series(series)
-    start, end = start and _aware("start", start), end and _aware("end", end)
+    wanted = parse_series(series)
+    start, end = start and aware("start", start), end and aware("end", end)
     with board.database.begin() as connection:
         rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=2 * last, start=start, end=end)
     if role is None:
@@ -183,24 +141,6 @@ def _answered(rows: list[ledger.Scored]) -> list[ledger.Scored]:
         if cutoff not in by_cutoff or row.entry.role == "champion":
             by_cutoff[cutoff] = row
     return list(by_cutoff.values())
-
-
-@router.get("/candles")
-def read_candles(
-    board: BoardNow,
-    series: SeriesName,
-    last: Last = 500,
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> api.CandleColumns:
-    """Return stored candles with start <= open_time < end, the newest `last` of them."""
-    wanted = _parse_series(series)
-    start, end = start and _aware("start", start), end and _aware("end", end)
-    with board.database.begin() as connection:
-        candles = candle_store.read_last(connection, wanted, last, before=end)
-    if start is not None:
-        candles = candles[candles.open_time >= to_datetime64(start)]
-    return answers.candle_columns(wanted, candles)
 
 
 @router.get("/series")
@@ -298,9 +238,9 @@ def request_run(
     """Ask for a run. It starts as soon as no other run of its job is going on."""
     parameters: dict[str, object] = {}
     if request.series is not None:
-        parameters["series"] = [str(_configured(board, name)) for name in request.series]
+        parameters["series"] = [str(configured(board, name)) for name in request.series]
     if request.start is not None:
-        parameters["start"] = _aware("start", request.start).isoformat()
+        parameters["start"] = aware("start", request.start).isoformat()
     with board.database.begin() as connection:
         request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
         row = runs.recent(connection, limit=1, request_id=request_id)[0]

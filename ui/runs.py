@@ -78,8 +78,10 @@ def _figures(run: Run, waited: float, language: Language) -> list[str]:
         parts.append(say["run_failed_steps"].format(n=number(run.failed, 0, language)))
     if run.rows:
         parts.append(say["run_rows"].format(n=number(run.rows, 0, language)))
-    seconds = run.seconds if run.seconds is not None else waited
-    parts.append(say["run_took" if run.state in _ENDED else "run_elapsed"].format(t=span(seconds)))
+    elapsed = run.elapsed_seconds if run.elapsed_seconds is not None else waited
+    parts.append(say["run_took" if run.state in _ENDED else "run_elapsed"].format(t=span(elapsed)))
+    if run.rate and run.state == "running":
+        parts.append(say["run_rate"].format(n=number(run.rate, 0 if run.rate >= 10 else 1, language)))
     if run.eta_seconds and run.state == "running":
         parts.append(say["run_eta"].format(t=span(run.eta_seconds)))
     return parts

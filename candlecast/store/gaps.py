@@ -127,7 +127,11 @@ def coverage(connection: Connection, series: Series, start: datetime, end: datet
 
 def completeness(connection: Connection, series: Series, start: datetime, end: datetime) -> float | None:
     """Return which share of the candles that the venue has is stored; None where it has none in this time."""
-    days = coverage(connection, series, start, end)
+    return share_stored(coverage(connection, series, start, end))
+
+
+def share_stored(days: Sequence[DayCoverage]) -> float | None:
+    """Return the completeness of some days together."""
     there = sum(day.expected - day.confirmed for day in days)
     return sum(day.stored for day in days) / there if there else None
 

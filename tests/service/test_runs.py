@@ -83,7 +83,8 @@ def test_a_run_is_read_while_it_goes_on_and_after(house: House) -> None:
         runs.report(connection, number, done=2, failed=0, target=8, rows=5, message="fitting")
     running = house.get(f"/v1/runs/{number}")
     assert (running["state"], running["done"], running["target"], running["message"]) == ("running", 2, 8, "fitting")
-    assert running["eta_seconds"] == pytest.approx(3 * running["seconds"])
+    assert running["rate"] == pytest.approx(2 / running["elapsed_seconds"])
+    assert running["eta_seconds"] == pytest.approx(3 * running["elapsed_seconds"])
     with house.database.begin() as connection:
         runs.finish(connection, number, state="failed", exit_code=75, error_code="venue_unavailable", error="away")
     ended = house.get(f"/v1/runs/{number}")
@@ -94,5 +95,6 @@ def test_a_run_is_read_while_it_goes_on_and_after(house: House) -> None:
         "away",
     )
     assert ended["eta_seconds"] is None
+    assert ended["rate"] == pytest.approx(2 / ended["elapsed_seconds"])
     assert ended in house.get("/v1/runs", job="training", limit=500)["runs"]
     assert ended not in house.get("/v1/runs", job="ingestion", limit=500)["runs"]

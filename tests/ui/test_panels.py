@@ -317,10 +317,12 @@ def a_run(**changes: object) -> Run:
 
 
 def test_run_says_what_it_does_how_far_it_is_and_how_long_it_takes() -> None:
-    shown = runs.progress(a_run(target=15, message="fetching", seconds=12.0, eta_seconds=48.0, rows=1200), 12, "en")
+    shown = runs.progress(
+        a_run(target=15, message="fetching", elapsed_seconds=12.0, rate=0.3, eta_seconds=48.0, rows=1200), 12, "en"
+    )
     said = text(shown)
     assert "Ingestion · running" in said
-    for part in ("fetching", "3 of 15", "1,200 rows written", "12 s so far", "about 48 s left"):
+    for part in ("fetching", "3 of 15", "1,200 rows written", "12 s so far", "0.3 steps a second", "about 48 s left"):
         assert part in said
     assert 'max="15" value="3"' in shown
 

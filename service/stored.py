@@ -1,0 +1,67 @@
+"""The routes about stored data: candles, how complete they are, and the prices they are held against."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from candlecast import api
+from candlecast.candles import to_datetime64
+from candlecast.errors import UsageError
+from candlecast.store import candles as candle_store
+from candlecast.store import gaps, prices
+from candlecast.store.clocks import read_clock
+from service import answers
+from service.asked import BoardNow, Last, SeriesName, aware, parse_series
+
+_MOST_DAYS = 3700
+"""Longest coverage that one request may ask for: ten years."""
+
+router = APIRouter()
+
+
+@router.get("/candles")
+def read_candles(
+    board: BoardNow,
+    series: SeriesName,
+    last: Last = 500,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> api.CandleColumns:
+    """Return stored candles with start <= open_time < end, the newest `last` of them."""
+    wanted = parse_series(series)
+    start, end = start and aware("start", start), end and aware("end", end)
+    with board.database.begin() as connection:
+        candles = candle_store.read_last(connection, wanted, last, before=end)
+    if start is not None:
+        candles = candles[candles.open_time >= to_datetime64(start)]
+    return answers.candle_columns(wanted, candles)
+
+
+@router.get("/series/{series}/coverage")
+def read_coverage(
+    board: BoardNow,
+    series: Annotated[str, Path(description="Such as `binance:BTC-USDT:15m`")],
+    start: Annotated[datetime | None, Query(description="The configured window's start when left out")] = None,
+    end: Annotated[datetime | None, Query(description="The venue's now when left out")] = None,
+) -> api.Coverage:
+    """Return for every UTC day how many candles there should be, are stored, the venue lacks, and are missing."""
+    wanted = parse_series(series)
+    with board.database.begin() as connection:
+        last = aware("end", end) if end else wanted.interval.floor(read_clock(connection, wanted.venue).now())
+        first = aware("start", start) if start else last - timedelta(days=board.settings.backfill_days)
+        if last - first > timedelta(days=_MOST_DAYS):
+            raise UsageError(f"from {first} to {last} is longer than {_MOST_DAYS} days; ask for less at once")
+        days = gaps.coverage(connection, wanted, first, last)
+    return answers.coverage(wanted, first, last, days)
+
+
+@router.get("/prices/latest")
+def latest_prices(board: BoardNow) -> api.LatestPrices:
+    """Return what sources without candles last said symbols cost, and whether the newest close agrees."""
+    with board.database.begin() as connection:
+        found = prices.latest(connection)
+    now = datetime.now(UTC)
+    return api.LatestPrices(prices=[answers.latest_price(one, now) for one in found])
