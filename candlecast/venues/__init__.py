@@ -3,12 +3,11 @@
 from candlecast.clock import VenueClock
 from candlecast.errors import ConfigurationError
 from candlecast.settings import Settings
-from candlecast.venues.base import Archive, Fetched, Price, PriceSource, Remembered, Source, Venue
+from candlecast.venues.base import Archive, Fetched, PriceSource, Remembered, Source, Venue
 
 __all__ = [
     "Archive",
     "Fetched",
-    "Price",
     "PriceSource",
     "Remembered",
     "Source",
