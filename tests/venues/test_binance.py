@@ -154,12 +154,12 @@ def test_nothing_is_asked_when_no_candle_can_have_closed(server: BinanceServer, 
 
 def test_gap_at_the_exchange_stays_a_gap(server: BinanceServer, venue: BinanceVenue) -> None:
     holed = Candles.concatenate([CANDLES[:700], CANDLES[1900:]])
-    server.candles[("BTCUSDT", "15m")] = holed
+    server.truth[SERIES.symbol, SERIES.interval] = holed
     assert prices(joined(venue.fetch(SERIES, START, END))) == holed
 
 
 def test_series_that_ended_long_ago_ends_quietly(server: BinanceServer, venue: BinanceVenue) -> None:
-    server.candles[("BTCUSDT", "15m")] = CANDLES[:5]
+    server.truth[SERIES.symbol, SERIES.interval] = CANDLES[:5]
     pages = list(venue.fetch(SERIES, START, END))
     assert len(joined(iter(pages))) == 5
     assert (pages[-1].start, pages[-1].end) == (START + 5 * QUARTER, END - QUARTER)
@@ -200,7 +200,7 @@ def test_all_columns_arrive(server: BinanceServer, venue: BinanceVenue) -> None:
         "trades": [7, 8, 9, 1],
         "taker_buy_volume": [0.1] * 4,
     }
-    server.candles[("BTCUSDT", "15m")] = candles = Candles.of(Interval.M15, **full)
+    server.truth[SERIES.symbol, SERIES.interval] = candles = Candles.of(Interval.M15, **full)
     assert joined(venue.fetch(SERIES, START, START + 4 * QUARTER)) == candles
 
 
