@@ -5,16 +5,18 @@ Built once at the border of a process (`__main__`) and passed down; nothing else
 
 import itertools
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from candlecast.candles import Series
+from candlecast.candles import Series, Symbol
 from candlecast.errors import ConfigurationError, UsageError
+
+# Nobody stands in for a market that is made up or played back, nor the other way round.
+_ALONE = {"replay", "simulated"}
 
 DEFAULT_SERIES = "binance:{BTC,ETH,SOL,BNB,XRP}-USDT:{5m,15m,1h}"
 
@@ -42,6 +44,25 @@ class Settings(BaseSettings):
     backfill_days: float = Field(default=90, gt=0)
     """How many days before the venue's now a new series starts."""
 
+    fallbacks: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(default_factory=dict)
+    """Which venues stand in for a series' own while that cannot be asked, as
+    `binance:BTC-USDT=kraken:BTC-USDT coinbase:BTC-USDT`, separated by commas; they must trade the very same pair."""
+
+    venue_concurrency: int = Field(default=4, ge=1)
+    """Series of one venue that ingestion asks for at once."""
+
+    overlap_candles: int = Field(default=10, ge=0)
+    """Newest stored candles that ingestion asks for again with the next ones: a venue may have restated them."""
+
+    gap_recheck_days: Annotated[tuple[float, ...], NoDecode] = Field(default="1,7,30", validate_default=True)
+    """Days after which a gap that the venue has itself is asked for again: the first time, the second, and so on."""
+
+    price_tolerance: float = Field(default=0.02, gt=0)
+    """How far a last price may be from the newest close, as a share of the close, before the two disagree."""
+
+    max_series: int = Field(default=100, ge=1)
+    """Most series, configured and asked for by runs together; a run that names one more is refused."""
+
     max_staleness: int = Field(default=3, ge=0)
     """Intervals after a forecast's target time before the service says nothing rather than something old."""
 
@@ -54,6 +75,33 @@ class Settings(BaseSettings):
     binance_url: str = "https://data-api.binance.vision"
     """Binance's public market-data host."""
 
+    binance_archive_url: str = "https://data.binance.vision"
+    """Where Binance publishes its past as files. Empty, its REST host is asked for everything."""
+
+    coinbase_url: str = "https://api.exchange.coinbase.com"
+    """Coinbase Exchange's public host."""
+
+    kraken_url: str = "https://api.kraken.com"
+    """Kraken's public host."""
+
+    coingecko_url: str = "https://api.coingecko.com/api/v3"
+    """CoinGecko, whose last prices are compared with the newest candles. Empty, nothing is compared."""
+
+    coingecko_api_key: SecretStr | None = None
+    """A demo key of CoinGecko. Left out, it is asked without one, which it allows less often."""
+
+    binance_pause: float = Field(default=0, ge=0)
+    """Seconds between two requests to Binance, which counts their weight instead."""
+
+    coinbase_pause: float = Field(default=0.2, ge=0)
+    """Seconds between two requests to Coinbase."""
+
+    kraken_pause: float = Field(default=1, ge=0)
+    """Seconds between two requests to Kraken."""
+
+    coingecko_pause: float = Field(default=12, ge=0)
+    """Seconds between two requests to CoinGecko."""
+
     venue_timeout: float = Field(default=10, gt=0)
     """Seconds to wait for a venue's answer."""
 
@@ -62,6 +110,9 @@ class Settings(BaseSettings):
 
     venue_backoff: float = Field(default=0.7, ge=0)
     """Seconds before the second attempt; doubles with each further one, with jitter."""
+
+    venue_longest_wait: float = Field(default=60, ge=0)
+    """Most seconds to wait when a venue asks us to; what would take longer is left to a later run."""
 
     replay_dir: Path | None = None
     """Folder of `<venue>-<SYMBOL>-<interval>-<first>-<last>.csv.gz` files that the replay venue plays."""
@@ -132,17 +183,43 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severity that is logged."""
 
-    def wanted_series(self, parameters: Mapping[str, Any]) -> tuple[Series, ...]:
-        """Return the series that a run's parameters name, or all; raise UsageError for one that is not configured."""
-        named = tuple(Series.parse(text) for text in parameters.get("series") or ())
-        if unknown := [str(series) for series in named if series not in self.series]:
-            raise UsageError(f"not configured: {', '.join(unknown)}; add it to CANDLECAST_SERIES")
-        return named or self.series
+    def fallbacks_of(self, series: Series) -> tuple[str, ...]:
+        """Return the venues that stand in for a series' own, in the order of asking."""
+        return self.fallbacks.get(f"{series.venue}:{series.symbol}", ())
+
+    @property
+    def gap_rechecks(self) -> tuple[timedelta, ...]:
+        """Return how long a gap stays confirmed: the first time, the second, and so on."""
+        return tuple(timedelta(days=days) for days in self.gap_recheck_days)
 
     @field_validator("series", mode="before")
     @classmethod
     def _parse_series(cls, value: object) -> object:
         return parse_series(value) if isinstance(value, str) else value
+
+    @field_validator("series")
+    @classmethod
+    def _some_series(cls, value: tuple[Series, ...]) -> tuple[Series, ...]:
+        if not value:
+            raise ValueError("name at least one series, such as binance:BTC-USDT:15m")
+        return value
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _parse_fallbacks(cls, value: object) -> object:
+        return _parse_fallbacks(value) if isinstance(value, str) else value
+
+    @field_validator("gap_recheck_days", mode="before")
+    @classmethod
+    def _parse_days(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("gap_recheck_days")
+    @classmethod
+    def _growing_days(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or min(value) <= 0 or list(value) != sorted(set(value)):
+            raise ValueError("write numbers of days above 0, each larger than the one before")
+        return value
 
     @field_validator("horizons", mode="before")
     @classmethod
@@ -197,6 +274,34 @@ def _expand(pattern: str) -> list[str]:
     parts = re.split(r"\{([^}]*)\}", pattern)
     choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
     return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def _parse_fallbacks(text: str) -> dict[str, tuple[str, ...]]:
+    pairs: dict[str, tuple[str, ...]] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, others = entry.partition("=")
+        if not equals or not others.split():
+            raise ValueError(f"write venue:BASE-QUOTE=venue:BASE-QUOTE; {entry!r} names no venue that stands in")
+        venue, symbol = _parse_pair(name.strip())
+        pairs[f"{venue}:{symbol}"] = tuple(_parse_fallback(venue, symbol, other) for other in others.split())
+    return pairs
+
+
+def _parse_fallback(venue: str, symbol: Symbol, text: str) -> str:
+    other, traded = _parse_pair(text)
+    if traded != symbol:
+        raise ValueError(f"{text} cannot stand in for {venue}:{symbol}: {traded} has other prices than {symbol}")
+    if other == venue or {venue, other} & _ALONE:
+        raise ValueError(f"{text} cannot stand in for {venue}:{symbol}; name another exchange")
+    return other
+
+
+def _parse_pair(text: str) -> tuple[str, Symbol]:
+    try:
+        series = Series.parse(f"{text}:1m")
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    return series.venue, series.symbol
 
 
 def _parse_tokens(text: str) -> dict[str, str]:

@@ -171,14 +171,17 @@ def test_the_whole_product_runs_until_ctrl_c_and_leaves_nothing(tmp_path: Path) 
     assert log.read_text().rstrip().endswith("Stopped.")
 
 
-def test_ctrl_c_while_everything_still_starts_ends_everything(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["ctrl_c", "closed_terminal"])
+def test_told_to_end_while_everything_still_starts_all_of_it_ends(
+    environment: dict[str, str], tmp_path: Path, end: signal.Signals
+) -> None:
     ports = {"CANDLECAST_SERVICE_PORT": str(free_port()), "CANDLECAST_UI_PORT": str(free_port())}
     series = {"CANDLECAST_SERIES": "simulated:BTC-USDT:1d", "CANDLECAST_BACKFILL_DAYS": "2"}
     log, token = tmp_path / "log", tmp_path / "var" / "token"
     with running([sys.executable, "-m", "tools.run"], environment | ports | series, log) as process:
         # With a database of one's own nothing has made the data folder before.
         eventually(lambda: f"token    {token.read_text()}" in log.read_text() if token.exists() else _alive(process))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
         assert not (tmp_path / "var" / "postgres").exists()
         assert process.wait(60) == 0, log.read_text()
