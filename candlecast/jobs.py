@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from candlecast.errors import CandlecastError, JobLocked, TemporaryError
+from candlecast.candles import Series
+from candlecast.errors import CandlecastError, JobLocked, TemporaryError, UsageError
 from candlecast.logs import log_context
 from candlecast.settings import Settings
+from candlecast.store import candles as candle_store
 from candlecast.store import runs
 from candlecast.store.database import Database, try_lock
 from candlecast.store.migrate import ready_database
@@ -40,7 +43,10 @@ class Cancelled(Exception):  # not an error: somebody asked for it
 
 
 class Run:
-    """A run in progress: its database, its parameters, and where it says how far it is."""
+    """A run in progress: its database, its parameters, and where it says how far it is.
+
+    Several threads may share it: what ends the run in one of them ends it in each at its next safe moment.
+    """
 
     def __init__(self, database: Database, run_id: int, claimed: runs.Claim | None, lock: Connection) -> None:
         self.database = database
@@ -54,25 +60,56 @@ class Run:
         self._reported = 0.0
         self._terminated = False
         self._at_once = False
+        self._guard = threading.RLock()
+        self._ended: Cancelled | LockLost | None = None
+
+    def wanted_series(self, settings: Settings) -> tuple[Series, ...]:
+        """Return the series that the parameters name, or all that are configured or were asked for.
+
+        Raise UsageError for one that is neither.
+        """
+        named = self.named_series
+        with self.database.begin() as connection:
+            active = candle_store.active_series(connection, settings.series)
+        if unknown := [str(series) for series in named if series not in active]:
+            raise UsageError(f"not configured: {', '.join(unknown)}; add it to CANDLECAST_SERIES or ingest it first")
+        return named or active
+
+    @property
+    def named_series(self) -> tuple[Series, ...]:
+        """Return the series that the parameters name, each once; raise UsageError for one that is misspelt."""
+        return tuple(dict.fromkeys(Series.parse(text) for text in self.parameters.get("series") or ()))
 
     def plan(self, steps: int) -> None:
         """Say how many steps the run has, or how many more."""
-        self._target = (self._target or 0) + steps
+        with self._guard:
+            self._target = (self._target or 0) + steps
 
     def advance(self, message: str, *, done: int = 0, rows: int = 0) -> None:
         """Add finished steps and written rows; call after every chunk, when stopping is safe.
 
         Raise Cancelled when somebody asked the run to stop, and Interrupted after SIGTERM.
         """
-        self._done += done
-        self._rows += rows
-        if self._terminated:
-            raise _interrupted()
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self.report(message)
+        with self._guard:
+            self._done += done
+            self._rows += rows
+            if self._terminated:
+                raise _interrupted()
+            if self._ended:
+                raise self._ended
+            if time.monotonic() - self._reported >= _REPORT_SECONDS:
+                self.report(message)
 
     def report(self, message: str | None) -> None:
         """Write the progress down now; raise Cancelled when somebody asked the run to stop, LockLost without lock."""
+        with self._guard:
+            try:
+                self._report(message)
+            except (Cancelled, LockLost) as ended:
+                self._ended = ended
+                raise
+
+    def _report(self, message: str | None) -> None:
         self._reported = time.monotonic()
         self._require_lock()
         with self.database.begin() as connection:
@@ -98,7 +135,8 @@ class Run:
 
     def fail(self, what: str, error: CandlecastError) -> None:
         """Note that one part (a series, a model) failed; the others go on."""
-        self.failures[what] = error
+        with self._guard:
+            self.failures[what] = error
         log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
 
     @contextmanager

@@ -1,107 +1,230 @@
-"""One run of ingestion: plan the missing range of every series, fetch it page by page, write each page."""
+"""One run of ingestion: look at every series, ask for what is missing, and say what is still missing then."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+from typing import Any
 
-from candlecast.candles import Series
-from candlecast.errors import CandlecastError
-from candlecast.jobs import Interrupted, Run
+from candlecast.candles import Series, Span
+from candlecast.errors import CandlecastError, StoreUnavailable, UsageError
+from candlecast.jobs import Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as store
+from candlecast.store import runs
+from candlecast.store import sources as statuses
 from candlecast.store.candles import Written
 from candlecast.store.clocks import venue_clock
-from candlecast.venues import Venue, open_venue
+from ingestion_job.audit import settle, survey
+from ingestion_job.fetch import Fetcher
+from ingestion_job.findings import Findings
+from ingestion_job.parallel import side_by_side
+from ingestion_job.prices import check_prices
+from ingestion_job.sources import Sources
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The candles of one series that are missing: start <= open_time < end."""
+class Bounds:
+    """Which time a run is about: from `start`, else as far back as the settings say, to `end`, else to now."""
 
-    series: Series
-    start: datetime
-    end: datetime
+    start: datetime | None = None
+    end: datetime | None = None
 
-    @property
-    def candles(self) -> int:
-        """How many candles lie in the range, if none is missing."""
-        return max(0, (self.end - self.start) // self.series.interval.delta)
+    @classmethod
+    def parse(cls, parameters: Mapping[str, Any]) -> Bounds:
+        """Return the bounds that a run's parameters name; raise UsageError for times that cannot be read."""
+        start, end = (_moment(name, parameters.get(name)) for name in ("start", "end"))
+        if start and end and start >= end:
+            raise UsageError(f"start {start.isoformat()} is not before end {end.isoformat()}")
+        return cls(start, end)
+
+    def window(self, series: Series, now: datetime, days: float) -> Span:
+        """Return the bounds on a series' grid, up to its newest candle that is closed at `now`."""
+        floor = series.interval.floor
+        end = floor(min(self.end, now) if self.end else now)
+        return Span(min(end, floor(self.start or now - timedelta(days=days))), end)
 
 
 def ingest(run: Run, settings: Settings) -> str:
-    """Ingest what the run's parameters name, or all configured series; return a summary sentence."""
-    wanted = settings.wanted_series(run.parameters)
-    by_venue: dict[str, list[Series]] = {}
-    for series in wanted:
-        by_venue.setdefault(series.venue, []).append(series)
-    total = Written(0, 0, 0)
-    for name, members in by_venue.items():
-        total += _ingest_venue(run, settings, name, members)
-    return f"{total.inserted} new and {total.updated} restated candles in {len(wanted)} series"
-
-
-def _ingest_venue(run: Run, settings: Settings, name: str, members: Sequence[Series]) -> Written:
-    total = Written(0, 0, 0)
-    with run.database.begin() as connection:
-        clock = venue_clock(connection, name, settings)
-    with closing(open_venue(name, settings, clock)) as venue:
-        try:
-            ranges = _plan(run, settings, venue.now(), members)
-        except CandlecastError as error:
-            run.fail(name, error)
-            return total
-        run.plan(sum(missing.candles for missing in ranges))
-        for missing in ranges:
-            with log_context(series=str(missing.series)):
-                try:
-                    total += _ingest_range(run, venue, missing)
-                except Interrupted:
-                    raise
-                except CandlecastError as error:
-                    run.fail(str(missing.series), error)
-    return total
-
-
-def _plan(run: Run, settings: Settings, now: datetime, members: Sequence[Series]) -> list[Range]:
-    """Return the missing range of each series, the shortest first so that news is not kept waiting by a backfill."""
-    asked = run.parameters.get("start")
-    start = datetime.fromisoformat(asked).astimezone(UTC) if asked else None
-    with run.database.begin() as connection:
-        store.add_series(connection, members)
-        ranges = [
-            _missing(series, now, start, store.last_open_time(connection, series), settings) for series in members
+    """Ingest what the run's parameters name, or all active series; return a summary sentence."""
+    bounds = Bounds.parse(run.parameters)
+    with closing(Sources(run.database, settings)) as sources:
+        wanted = _wanted(run, settings, sources)
+        by_venue: dict[str, list[Series]] = {}
+        for series in wanted:
+            by_venue.setdefault(series.venue, []).append(series)
+        thorough = _is_first_of_the_day(run)
+        venues = [
+            _Venue(run, settings, sources, name, bounds, thorough=thorough, members=members)
+            for name, members in by_venue.items()
         ]
-    return sorted(ranges, key=lambda missing: missing.candles)
+        # Each venue in a thread of its own, so that a slow one holds up nobody else.
+        findings = list(chain.from_iterable(side_by_side([venue.ingest for venue in venues], len(venues))))
+    check_prices(run.database, settings, wanted)
+    return _summary(findings, len(wanted))
 
 
-def _missing(series: Series, now: datetime, start: datetime | None, last: datetime | None, settings: Settings) -> Range:
-    step = series.interval.delta
-    if start is None:
-        start = last + step if last else now - timedelta(days=settings.backfill_days)
-    return Range(series, series.interval.floor(start), series.interval.floor(now))
+class _Venue:
+    """The part of a run that is about the series of one venue."""
+
+    def __init__(
+        self,
+        run: Run,
+        settings: Settings,
+        sources: Sources,
+        name: str,
+        bounds: Bounds,
+        *,
+        thorough: bool,
+        members: Sequence[Series],
+    ) -> None:
+        self._run = run
+        self._settings = settings
+        self._sources = sources
+        self._name = name
+        self._bounds = bounds
+        self._thorough = thorough
+        self._members = members
+
+    def ingest(self) -> list[Findings]:
+        """Bring the series up to date: the newest candles of each first, then their past."""
+        with log_context(venue=self._name):
+            found = self._survey()
+            self._run.plan(sum(one.plan.candles for one in found))
+            threads = self._settings.venue_concurrency
+            side_by_side([partial(self._fetch_news, one) for one in found if one.plan.news], threads)
+            side_by_side(
+                [partial(self._fetch_past, one) for one in found if one.plan.errands or self._thorough], threads
+            )
+        return found
+
+    def _survey(self) -> list[Findings]:
+        now = self._measure_clock()
+        clocks = {series: now or self._stand_in_clock(series) for series in self._members}
+        with self._run.database.begin() as connection:
+            store.add_series(connection, self._members)
+            return [
+                survey(
+                    connection,
+                    series,
+                    self._sources.places(series),
+                    self._bounds.window(series, clocks[series], self._settings.backfill_days),
+                    now=clocks[series],
+                    overlap=self._settings.overlap_candles,
+                    thorough=self._thorough,
+                )
+                for series in self._members
+            ]
+
+    def _measure_clock(self) -> datetime | None:
+        """Return the venue's clock and write down how far it is from ours; None where it does not answer."""
+        try:
+            with self._sources.asking(self._name) as venue:
+                now, skew = venue.now(), venue.skew()
+        except StoreUnavailable:
+            raise
+        except CandlecastError as error:
+            log.warning("%s does not tell its time: %s", self._name, error.message)
+            return None
+        with self._run.database.begin() as connection:
+            statuses.record_skew(connection, self._name, skew)
+        return now
+
+    def _stand_in_clock(self, series: Series) -> datetime:
+        """Return the clock of a venue that stands in; where none answers this machine's."""
+        for fallback in self._settings.fallbacks_of(series):
+            try:
+                return self._sources.now(fallback)
+            except StoreUnavailable:
+                raise
+            except CandlecastError as error:
+                log.warning("%s does not tell its time: %s", fallback, error.message)
+        with self._run.database.begin() as connection:
+            return venue_clock(connection, self._name, self._settings).now()
+
+    def _fetch_news(self, findings: Findings) -> None:
+        with log_context(series=str(findings.series)):
+            fetcher = Fetcher(self._run, self._sources, findings)
+            for errand in findings.plan.news:
+                fetcher.fill(errand)
+
+    def _fetch_past(self, findings: Findings) -> None:
+        with log_context(series=str(findings.series)):
+            fetcher = Fetcher(self._run, self._sources, findings)
+            for errand in findings.plan.history:
+                fetcher.fill(errand)
+            for errand in findings.plan.replacements:
+                fetcher.replace(errand)
+            if self._thorough:
+                fetcher.take_replaced_files()
+            settle(self._run, findings, self._settings.gap_rechecks)
 
 
-def _ingest_range(run: Run, venue: Venue, missing: Range) -> Written:
-    total = Written(0, 0, 0)
-    refused: Counter[str] = Counter()
-    if missing.candles == 0:
-        return total
-    for page in venue.fetch(missing.series, missing.start, missing.end):
-        refused.update(refusal.reason for refusal in page.refused)
-        with run.database.begin() as connection:
-            written = store.upsert(connection, missing.series, page.candles, source=page.source, now=venue.now())
-        total += written
-        run.advance(str(missing.series), done=len(page.candles), rows=written.inserted + written.updated)
-    fields = {"inserted": total.inserted, "updated": total.updated, "unchanged": total.unchanged}
-    if refused:
-        log.warning("refused %d rows", refused.total(), extra={"fields": {"refused": dict(refused)}})
-    log.debug("%s", missing.series, extra={"fields": fields})
-    return total
+def _wanted(run: Run, settings: Settings, sources: Sources) -> tuple[Series, ...]:
+    """Return the series of this run, and add those that it names for the first time.
+
+    Raise UsageError when they would be too many. One that its venue does not have fails, the others go on.
+    """
+    named = run.named_series
+    with run.database.begin() as connection:
+        active = store.active_series(connection, settings.series)
+    new = [series for series in named if series not in active]
+    if len(active) + len(new) > settings.max_series and new:
+        names = ", ".join(map(str, new))
+        raise UsageError(f"{names} would be more than {settings.max_series} series; raise CANDLECAST_MAX_SERIES")
+    refused = [series for series in new if not _is_added(run, sources, series)]
+    return tuple(series for series in named or active if series not in refused)
+
+
+def _is_added(run: Run, sources: Sources, series: Series) -> bool:
+    try:
+        with sources.asking(series.venue) as venue:
+            venue.require(series)
+    except StoreUnavailable:
+        raise
+    except CandlecastError as error:
+        run.fail(str(series), error)
+        return False
+    with run.database.begin() as connection:
+        store.ask_series(connection, series)
+    return True
+
+
+def _is_first_of_the_day(run: Run) -> bool:
+    """Return whether ingestion succeeded before, but not yet on this UTC day."""
+    with run.database.begin() as connection:
+        last = runs.last_success(connection, "ingestion")
+    return last is not None and last.astimezone(UTC).date() < datetime.now(UTC).date()
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}; write it like 2025-09-01T00:00:00Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _summary(findings: Sequence[Findings], series: int) -> str:
+    total, borrowed = Written(0, 0, 0), Written(0, 0, 0)
+    for one in findings:
+        for source, written in one.written.items():
+            total += written
+            if source in one.places.fallbacks:
+                borrowed += written
+    parts = [f"{total.inserted} new and {total.updated} corrected candles in {series} series"]
+    if borrowed.inserted:
+        parts.append(f"{borrowed.inserted} of them from venues that stand in")
+    if confirmed := sum(one.confirmed for one in findings):
+        parts.append(f"{confirmed} that their venue does not have")
+    return "; ".join(parts)

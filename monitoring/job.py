@@ -50,7 +50,7 @@ class _Champion:
 def watch_drift(run: Run, settings: Settings) -> str:
     """Compare each venue's intervals, as far as the run's parameters name them; return a summary sentence."""
     kinds: dict[Kind, list[Series]] = {}
-    for series in settings.wanted_series(run.parameters):
+    for series in run.wanted_series(settings):
         kinds.setdefault((series.venue, series.interval), []).append(series)
     run.plan(_STEPS * len(kinds))
     outcomes = []

@@ -31,7 +31,7 @@ _SEED = 0
 def train_models(run: Run, settings: Settings) -> str:
     """Train one model per venue and interval of the wanted series; return a summary sentence."""
     kinds: dict[Kind, list[Series]] = {}
-    for series in settings.wanted_series(run.parameters):
+    for series in run.wanted_series(settings):
         kinds.setdefault((series.venue, series.interval), []).append(series)
     run.plan(sum(step_count(len(members)) for members in kinds.values()))
     outcomes = []
