@@ -1,4 +1,4 @@
-"""What this replica knows: for every configured series the forecasts it answers with, or why there is none."""
+"""What this replica knows: for every active series the forecasts it answers with, or why there is none."""
 
 from __future__ import annotations
 
@@ -87,17 +87,22 @@ class Board:
                 if not self.reached:
                     candle_store.add_series(connection, self.settings.series)
                     models.register_naive(connection)
+                active = candle_store.active_series(connection, self.settings.series)
                 newest = candle_store.newest_close_times(connection)
                 wanted = models.champions(connection)
-                venues = {series.venue for series in self.series}
+                venues = {series.venue for series in active}
                 known = {venue: clocks.venue_clock(connection, venue, self.settings) for venue in venues}
+            before = self.series if self.reached else {}
+            # A new dictionary: whoever goes through the old one is not disturbed.
+            self.series = {series: before.get(series, SeriesBoard()) for series in active}
             for kind, model_version in wanted.items():
                 self._load(kind, model_version)
             for series, board in self.series.items():
                 champion = self._champions.get((series.venue, series.interval))
                 seen = (board.newest, board.champion, board.clock)
                 now = (newest.get(series), champion.id if champion else None, known[series.venue])
-                if not self.reached or seen != now:
+                # A hole may have been filled, so who was silent tries again.
+                if series not in before or seen != now or board.silence:
                     self.series[series] = self._speak(series, board, known[series.venue], champion)
             self.reached = True
             self.away_since = None
@@ -108,7 +113,7 @@ class Board:
 
     def forecaster(self, series: Series | None, interval: Interval) -> Champion:
         """Return who forecasts a caller's candles: the champion of their venue and interval, else the baseline."""
-        venues = [series.venue] if series else [s.venue for s in self.settings.series if s.interval == interval]
+        venues = [series.venue] if series else [s.venue for s in self.series if s.interval == interval]
         found = (self._champions[venue, interval] for venue in venues if (venue, interval) in self._champions)
         return next(found, Champion(models.NAIVE, self.naive))
 

@@ -71,6 +71,42 @@ def test_a_series_that_makes_no_forecast_does_not_keep_the_others_waiting(board:
     assert board.reached
 
 
+def test_a_hole_in_the_window_is_silence_until_it_is_filled(board: Board, database: Database) -> None:
+    whole = make_candles(600)
+    with database.begin() as connection:
+        connection.execute(text("TRUNCATE candle"))
+        candle_store.upsert(connection, REPLAYED, whole[:400], source="replay", now=whole.cutoff)
+        candle_store.upsert(connection, REPLAYED, whole[401:], source="replay", now=whole.cutoff)
+    board.refresh()
+    silence = board.series[REPLAYED].silence
+    assert silence is not None
+    assert silence.code == "gap_in_window"
+    assert board.series[REPLAYED].said == {}
+    with database.begin() as connection:
+        candle_store.upsert(connection, REPLAYED, whole[400:401], source="replay", now=whole.cutoff)
+    board.refresh()
+    assert board.series[REPLAYED].silence is None
+    assert sorted(board.series[REPLAYED].said) == [1, 5]
+
+
+def test_a_series_that_a_run_added_is_served_by_the_baseline_at_once(board: Board, database: Database) -> None:
+    board.refresh()
+    added = Series.parse("replay:ETH-USDT:15m")
+    assert added not in board.series
+    with database.begin() as connection:
+        candle_store.ask_series(connection, added)
+    board.refresh()
+    silence = board.series[added].silence
+    assert silence is not None
+    assert silence.code == "not_enough_candles"
+    candles = make_candles(600, seed=9)
+    with database.begin() as connection:
+        candle_store.upsert(connection, added, candles, source="replay", now=candles.cutoff)
+    board.refresh()
+    assert {one.answer.model_version for one in board.series[added].said.values()} == {"naive"}
+    assert list(board.series) == [LIVE, REPLAYED, added]
+
+
 def _champion(manifest: dict[str, Any], model: XGBForecaster, name: str, database: Database) -> None:
     version = Version(name, "xgboost", "replay", Interval.M15, START, manifest, None, None)
     with database.begin() as connection:
