@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from candlecast.candles import Series
-from candlecast.errors import CandlecastError, JobLocked, TemporaryError, UsageError
+from candlecast.errors import CandlecastError, Interrupted, JobLocked, LockLost, TemporaryError, UsageError
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
@@ -28,14 +28,6 @@ from candlecast.store.migrate import ready_database
 log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
-
-
-class Interrupted(TemporaryError):
-    """The process was told to end (SIGTERM) and stopped after its current step."""
-
-
-class LockLost(TemporaryError):
-    """The connection that held the job's lock is gone, so another run may have begun."""
 
 
 class Cancelled(Exception):  # not an error: somebody asked for it

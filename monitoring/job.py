@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from candlecast.candles import Candles, Interval, Series
 from candlecast.drift import DriftSummary, Window
-from candlecast.errors import CandlecastError, ModelError, NotEnoughCandles
+from candlecast.errors import CandlecastError, Interrupted, ModelError, NotEnoughCandles
 from candlecast.features import WINDOW
-from candlecast.jobs import Interrupted, Run
+from candlecast.jobs import Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store

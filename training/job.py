@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from candlecast.candles import Candles, Interval, Series
-from candlecast.errors import CandlecastError, ModelError, UnknownSeries
-from candlecast.jobs import Interrupted, Run
+from candlecast.errors import CandlecastError, Interrupted, ModelError, UnknownSeries
+from candlecast.jobs import Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
