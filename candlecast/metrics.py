@@ -60,10 +60,10 @@ DATABASE_UP = Measured(
 )
 CANDLE_LAG = Measured(
     "candlecast_candle_lag_seconds",
-    "The venue's now minus the close time of the newest candle of a configured series; infinite where there is none",
+    "The venue's now minus the close time of the newest candle of an active series; infinite where there is none",
     _SERIES,
 )
-CANDLE_INTERVAL = Measured("candlecast_candle_interval_seconds", "Length of a candle of a configured series", _SERIES)
+CANDLE_INTERVAL = Measured("candlecast_candle_interval_seconds", "Length of a candle of an active series", _SERIES)
 JOB_LAST_SUCCESS = Measured(
     "candlecast_job_last_success_timestamp_seconds",
     "When the job last succeeded; when the database got its first series, for one that never did",
@@ -86,6 +86,16 @@ LIVE_SCORED = Measured(
     "candlecast_live_scored_forecasts", "Forecasts of the champion that live skill is about", (*_SERIES, "horizon")
 )
 LEDGER_ROWS = Measured("candlecast_ledger_forecasts", "Forecasts in the ledger", _SERIES)
+SOURCE_SKEW = Measured(
+    "candlecast_source_clock_skew_seconds", "The source's clock minus ours, as measured", ("source",)
+)
+SOURCE_BANNED = Measured("candlecast_source_banned", "1 while the source has banned our address", ("source",))
+PRICE_AGE = Measured("candlecast_last_price_age_seconds", "How long ago the last price was made", ("symbol", "source"))
+PRICE_DISAGREEMENTS = Measured(
+    "candlecast_last_price_disagreements_total",
+    "Last prices that were further from the newest close than is tolerated",
+    ("symbol", "source"),
+)
 STATE = (
     DATABASE_UP,
     CANDLE_LAG,
@@ -102,6 +112,10 @@ STATE = (
     LIVE_SKILL,
     LIVE_SCORED,
     LEDGER_ROWS,
+    SOURCE_SKEW,
+    SOURCE_BANNED,
+    PRICE_AGE,
+    PRICE_DISAGREEMENTS,
 )
 
 

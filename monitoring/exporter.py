@@ -30,6 +30,7 @@ from candlecast.errors import ConfigurationError, StoreUnavailable
 from candlecast.metrics import Measured
 from candlecast.settings import Settings
 from candlecast.store.database import Database, open_database
+from candlecast.store.sources import SourceStatus
 from candlecast.store.state import State, read_state
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ _JOBS: tuple[str, ...] = get_args(JobName)
 
 
 class TableState(Collector):
-    """What the tables say about the configured series, the jobs and the models."""
+    """What the tables say about the active series, their sources, the jobs and the models."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
@@ -49,9 +50,8 @@ class TableState(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric of the state, or only that the database is away."""
-        venues = {series.venue for series in self._settings.series}
         try:
-            state = read_state(self._database, venues, self._settings.horizons)
+            state = read_state(self._database, self._settings.series, self._settings.horizons)
         except StoreUnavailable as error:
             if not self._away:
                 log.warning("%s; saying so until it is back", error.message)
@@ -62,57 +62,80 @@ class TableState(Collector):
             log.info("the database is back")
         self._away = False
         yield _filled(metrics.DATABASE_UP, {(): 1.0})
-        for metric, values in self._values(state):
+        for metric, values in _values(state):
             yield _filled(metric, values)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: registering must not ask the database."""
         return []
 
-    def _values(self, state: State) -> Iterator[tuple[Measured, Values]]:
-        yield from self._freshness(state)
-        yield from _jobs(state)
-        yield from self._models(state)
-        yield from self._live(state)
 
-    def _freshness(self, state: State) -> Iterator[tuple[Measured, Values]]:
-        lag: Values = {}
-        for series in self._settings.series:
-            newest = state.newest.get(series)
-            now = state.clocks[series.venue].now()
-            lag[_labels(series)] = (now - newest).total_seconds() if newest else math.inf
-        yield metrics.CANDLE_LAG, lag
-        yield metrics.CANDLE_INTERVAL, {_labels(s): float(s.interval.seconds) for s in self._settings.series}
+def _values(state: State) -> Iterator[tuple[Measured, Values]]:
+    yield from _freshness(state)
+    yield from _jobs(state)
+    yield from _models(state)
+    yield from _live(state)
+    yield from _sources(state)
 
-    def _models(self, state: State) -> Iterator[tuple[Measured, Values]]:
-        kinds = {(series.venue, series.interval) for series in self._settings.series}
-        now = {venue: clock.now() for venue, clock in state.clocks.items()}
-        age: Values = {
-            (one.venue, str(one.interval)): (now[one.venue] - one.created_at).total_seconds()
-            for one in state.champions
-            if (one.venue, one.interval) in kinds
-        }
-        yield metrics.CHAMPION_AGE, age
-        share, drifted, since = Values(), Values(), Values()
-        for kind in kinds & state.drift.keys():
-            labels, report = (kind[0], str(kind[1])), state.drift[kind]
-            share[labels] = report.summary.share
-            drifted[labels] = float(report.summary.drifted)
-            since[labels] = (now[report.venue] - report.created_at).total_seconds()
-        yield metrics.DRIFT_SHARE, share
-        yield metrics.DRIFT_DETECTED, drifted
-        yield metrics.DRIFT_AGE, since
 
-    def _live(self, state: State) -> Iterator[tuple[Measured, Values]]:
-        live = [one for one in state.live if one.series in self._settings.series]
-        yield metrics.LIVE_SCORED, {(*_labels(one.series), str(one.horizon)): float(one.scored) for one in live}
-        skill = {
-            (*_labels(one.series), str(one.horizon)): 1 - one.error / one.naive_error
-            for one in live
-            if one.error is not None and one.naive_error
-        }
-        yield metrics.LIVE_SKILL, skill
-        yield metrics.LEDGER_ROWS, {_labels(s): float(state.ledger.get(s, 0)) for s in self._settings.series}
+def _freshness(state: State) -> Iterator[tuple[Measured, Values]]:
+    lag: Values = {}
+    for series in state.active:
+        newest = state.newest.get(series)
+        now = state.clocks[series.venue].now()
+        lag[_labels(series)] = (now - newest).total_seconds() if newest else math.inf
+    yield metrics.CANDLE_LAG, lag
+    yield metrics.CANDLE_INTERVAL, {_labels(s): float(s.interval.seconds) for s in state.active}
+
+
+def _models(state: State) -> Iterator[tuple[Measured, Values]]:
+    kinds = {(series.venue, series.interval) for series in state.active}
+    now = {venue: clock.now() for venue, clock in state.clocks.items()}
+    age: Values = {
+        (one.venue, str(one.interval)): (now[one.venue] - one.created_at).total_seconds()
+        for one in state.champions
+        if (one.venue, one.interval) in kinds
+    }
+    yield metrics.CHAMPION_AGE, age
+    share, drifted, since = Values(), Values(), Values()
+    for kind in kinds & state.drift.keys():
+        labels, report = (kind[0], str(kind[1])), state.drift[kind]
+        share[labels] = report.summary.share
+        drifted[labels] = float(report.summary.drifted)
+        since[labels] = (now[report.venue] - report.created_at).total_seconds()
+    yield metrics.DRIFT_SHARE, share
+    yield metrics.DRIFT_DETECTED, drifted
+    yield metrics.DRIFT_AGE, since
+
+
+def _live(state: State) -> Iterator[tuple[Measured, Values]]:
+    live = [one for one in state.live if one.series in state.active]
+    yield metrics.LIVE_SCORED, {(*_labels(one.series), str(one.horizon)): float(one.scored) for one in live}
+    skill = {
+        (*_labels(one.series), str(one.horizon)): 1 - one.error / one.naive_error
+        for one in live
+        if one.error is not None and one.naive_error
+    }
+    yield metrics.LIVE_SKILL, skill
+    yield metrics.LEDGER_ROWS, {_labels(s): float(state.ledger.get(s, 0)) for s in state.active}
+
+
+def _sources(state: State) -> Iterator[tuple[Measured, Values]]:
+    now = datetime.now(UTC)
+    skews: Values = {(one.source,): one.skew.total_seconds() for one in state.sources if one.skew is not None}
+    yield metrics.SOURCE_SKEW, skews
+    yield metrics.SOURCE_BANNED, {(one.source,): float(_is_banned(one, now)) for one in state.sources}
+    age, disagreements = Values(), Values()
+    for one in state.prices:
+        labels = str(one.price.symbol), one.price.source
+        age[labels] = (now - one.price.priced_at).total_seconds()
+        disagreements[labels] = float(one.disagreements)
+    yield metrics.PRICE_AGE, age
+    yield metrics.PRICE_DISAGREEMENTS, disagreements
+
+
+def _is_banned(status: SourceStatus, now: datetime) -> bool:
+    return status.banned_until is not None and status.banned_until > now
 
 
 def _jobs(state: State) -> Iterator[tuple[Measured, Values]]:

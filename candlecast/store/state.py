@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,10 +13,12 @@ from candlecast.candles import Interval, Series, Symbol
 from candlecast.clock import VenueClock
 from candlecast.errors import StoreUnavailable
 from candlecast.store import candles as candle_store
-from candlecast.store import drift, runs, schema
+from candlecast.store import drift, prices, runs, schema, sources
 from candlecast.store.clocks import read_clock
 from candlecast.store.database import Database
 from candlecast.store.drift import Report
+from candlecast.store.prices import LastPrice
+from candlecast.store.sources import SourceStatus
 
 _PATIENCE = "5s"
 _SCORED = 2000  # newest forecasts that live skill is about, as in the service
@@ -85,8 +87,9 @@ class ChampionState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that the exporter shows."""
+    """Everything that the exporter shows; `active` are the configured series and those that were asked for."""
 
+    active: tuple[Series, ...]
     clocks: dict[str, VenueClock]
     newest: dict[Series, datetime]
     jobs: list[JobState]
@@ -95,16 +98,20 @@ class State:
     drift: dict[tuple[str, Interval], Report]
     live: list[LiveErrors]
     ledger: dict[Series, int]
+    sources: list[SourceStatus]
+    prices: list[LastPrice]
     known_since: datetime | None
 
 
-def read_state(database: Database, venues: Iterable[str], horizons: Sequence[int]) -> State:
+def read_state(database: Database, configured: Sequence[Series], horizons: Sequence[int]) -> State:
     """Return the state; raise StoreUnavailable when the database is away, slow, or holds no schema yet."""
     try:
         with database.begin() as connection:
             connection.execute(text(f"SET LOCAL statement_timeout = '{_PATIENCE}'"))
+            active = candle_store.active_series(connection, configured)
             return State(
-                clocks={venue: read_clock(connection, venue) for venue in venues},
+                active=active,
+                clocks={venue: read_clock(connection, venue) for venue in {series.venue for series in active}},
                 newest=candle_store.newest_close_times(connection),
                 jobs=_jobs(connection),
                 waiting=runs.waiting(connection),
@@ -112,6 +119,8 @@ def read_state(database: Database, venues: Iterable[str], horizons: Sequence[int
                 drift=drift.newest(connection),
                 live=_live(connection, horizons),
                 ledger=_ledger(connection),
+                sources=sources.statuses(connection),
+                prices=prices.latest(connection),
                 known_since=connection.execute(select(func.min(schema.series.c.recorded_at))).scalar(),
             )
     except DBAPIError as error:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from candlecast import metrics
 from candlecast.candles import Interval
+from candlecast.store import candles
 from candlecast.store.database import Database
 from tests.monitoring.world import BTC, ETH, HERE, KIND, Samples, exporting, fill, value
 from tests.programs import running
@@ -49,6 +50,12 @@ def test_state_of_the_tables_is_shown(database: Database, environment: dict[str,
         assert value(samples, "candlecast_live_skill_ratio", **HERE, horizon="1") == pytest.approx(_skill(database))
         assert ("candlecast_live_skill_ratio", frozenset((HERE | {"horizon": "5"}).items())) not in samples
 
+        assert value(samples, "candlecast_source_clock_skew_seconds", source="replay") == -1.5
+        assert _bans(samples) == {"replay": 0, "kraken": 1, "coinbase": 0}
+        bitcoin = {"symbol": "BTC-USDT", "source": "coingecko"}
+        assert value(samples, "candlecast_last_price_age_seconds", **bitcoin) > 0
+        assert value(samples, "candlecast_last_price_disagreements_total", **bitcoin) == 1
+
         assert exporter.http.get("/").status_code == 404
         exporter.process.send_signal(signal.SIGTERM)
         assert exporter.process.wait(10) == 0
@@ -73,6 +80,12 @@ def _check_jobs(samples: Samples, before: float) -> None:
 _JOBS = ("ingestion", "training", "drift")
 
 
+def _bans(samples: Samples) -> dict[str, float]:
+    return {
+        dict(labels)["source"]: found for (name, labels), found in samples.items() if name == "candlecast_source_banned"
+    }
+
+
 def _skill(database: Database) -> float:
     with database.begin() as connection:
         rows = connection.execute(text("SELECT abs(error) AS ours, naive_absolute_error AS naive FROM forecast_error"))
@@ -81,10 +94,21 @@ def _skill(database: Database) -> float:
     return 1 - sum(ours for ours, _ in pairs) / sum(naive for _, naive in pairs)
 
 
+def test_a_series_that_was_asked_for_is_shown_too(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    fill(database)
+    with database.begin() as connection:
+        candles.ask_series(connection, BTC)
+    with exporting(environment | {"CANDLECAST_SERIES": str(ETH)}, tmp_path) as exporter:
+        assert value(exporter.scrape(), "candlecast_ledger_forecasts", **HERE) == 4
+
+
 def test_labels_come_from_the_settings_only(database: Database, environment: dict[str, str], tmp_path: Path) -> None:
     fill(database)
     with exporting(environment | {"CANDLECAST_SERIES": str(ETH)}, tmp_path) as exporter:
-        symbols = {label for _, labels in exporter.scrape() for label in labels if label[0] == "symbol"}
+        shown = [labels for name, labels in exporter.scrape() if "price" not in name]
+    symbols = {label for labels in shown for label in labels if label[0] == "symbol"}
     assert symbols == {("symbol", "ETH-USDT")}
 
 

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from candlecast.candles import Interval, Series
+from candlecast.candles import Interval, Price, Series
 from candlecast.drift import ColumnDrift, DriftSummary, Window
 from candlecast.store import candles as candle_store
-from candlecast.store import drift, ledger, models, runs
+from candlecast.store import drift, ledger, models, prices, runs, sources
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from tests.making import make_forecast
@@ -69,6 +69,11 @@ def fill(database: Database) -> None:
                 connection, runs.start(connection, job, None, holder="a test"), state=state, exit_code=exit_code
             )
         runs.ask(connection, "training", {}, requested_by="anna")
+        sources.record_skew(connection, "replay", timedelta(seconds=-1.5))
+        sources.ban(connection, "kraken", datetime.now(UTC) + DAY, "too many requests")
+        sources.ban(connection, "coinbase", datetime.now(UTC) - DAY, "too many requests")
+        close = float(candles.close[-1])
+        prices.record(connection, [Price(BTC.symbol, 2 * close, "coingecko", NOON)], tolerance=0.02)
 
 
 @dataclass(frozen=True, slots=True)
