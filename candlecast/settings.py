@@ -147,6 +147,18 @@ class Settings(BaseSettings):
     api_tokens: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     """Who may change things: `name:sha256-of-the-token` pairs, separated by commas."""
 
+    protect_reading: bool = False
+    """Whether reading `/v1` needs a token too. The screen then needs `CANDLECAST_API_TOKEN`."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins such as `https://desk.example.org`, separated by commas, whose pages may ask from a browser."""
+
+    root_path: str = ""
+    """Path that a proxy puts the service under, such as `/candlecast`; whether it strips it or not."""
+
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses or networks of proxies, separated by commas, whose `X-Forwarded-For` names the caller; `*` for any."""
+
     api_token: SecretStr | None = None
     """Token that the screen uses towards the service. Left out, the screen asks for it."""
 
@@ -237,6 +249,27 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_tokens(cls, value: object) -> object:
         return _parse_tokens(value) if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _parse_origins(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _whole_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^/?#\s*]+", origin):
+                raise ValueError(f"write scheme and host, such as https://desk.example.org; {origin!r} is no origin")
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+            raise ValueError(f"write it like /candlecast; {value!r} is no path")
+        return path
 
     @field_validator("cronjobs", mode="before")
     @classmethod

@@ -126,6 +126,31 @@ def test_token_that_is_no_digest_is_refused(monkeypatch: pytest.MonkeyPatch, tex
         load_settings()
 
 
+def test_origins_are_separated_by_commas() -> None:
+    origins = ("https://desk.example.org", "http://127.0.0.1:8080")
+    assert load_settings(cors_origins="https://desk.example.org, http://127.0.0.1:8080,").cors_origins == origins
+    assert load_settings().cors_origins == ()
+
+
+@pytest.mark.parametrize("text", ["*", "desk.example.org", "https://", "https://a/b", "null", "https://*.example.org"])
+def test_origin_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("CANDLECAST_CORS_ORIGINS", text)
+    with pytest.raises(ConfigurationError, match=r"^CANDLECAST_CORS_ORIGINS: .*is no origin"):
+        load_settings()
+
+
+def test_root_path_ends_without_a_slash() -> None:
+    assert load_settings(root_path="/candlecast/").root_path == "/candlecast"
+    assert load_settings(root_path="/").root_path == ""
+
+
+@pytest.mark.parametrize("text", ["candlecast", "//evil", "/a b", "/a?b", "https://a"])
+def test_root_path_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("CANDLECAST_ROOT_PATH", text)
+    with pytest.raises(ConfigurationError, match=r"^CANDLECAST_ROOT_PATH: .*is no path"):
+        load_settings()
+
+
 def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANDLECAST_DATABASE_URL", "postgresql://someone:hunter2@somewhere/candlecast")
     monkeypatch.setenv("CANDLECAST_API_TOKEN", "hunter2")

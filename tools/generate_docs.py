@@ -34,7 +34,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     default = {} if field.default is PydanticUndefined else field.default
-    return "none" if default is None or default == {} else f"`{default}`"
+    return "none" if default in (None, {}, (), "") else f"`{default}`"
 
 
 if __name__ == "__main__":
