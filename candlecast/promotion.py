@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from candlecast.candles import Floats, Series
 from candlecast.evaluation import MINIMUM_SCORED, Judged, diebold_mariano, pooled_losses, skill_interval
 from candlecast.forecast import INTERVALS
+from candlecast.leaks import LeakCheck
 
 Judgements = Mapping[Series, Judged]
 
@@ -34,6 +35,15 @@ class PromotionPolicy:
     coverage_tolerance: float = 0.03
     """How far the coverage of each central interval may be from its promise."""
 
+    coverage_slack: float = 0.01
+    """A coverage this close to its promise is never worse than the champion's, however good that one is."""
+
+    windows: int = 5
+    """Consecutive windows of equal count that the judged cutoffs are cut into."""
+
+    minimum_windows_won: int = 3
+    """In how many of them its pinball loss must lie below the baseline's, so that one lucky week is not enough."""
+
     worse_p_value_below: float = 0.05
     """It is worse than the champion when its MAE or pinball loss is higher with a one-sided p-value below this."""
 
@@ -52,27 +62,35 @@ def decide(
     baseline: Judgements,
     champion: Judgements | None = None,
     policy: PromotionPolicy | None = None,
+    leak_checks: Sequence[LeakCheck] = (),
 ) -> Decision:
     """Decide from judgements of one horizon; `challenger` and `baseline` cover the same series and cutoffs.
+
+    A failed leak check refuses the challenger, however good its numbers: they are not to be believed.
 
     `champion` holds judgements from cutoffs that the champion did not learn from; series and cutoffs that only one
     of the two has are not compared. None: there is no champion. One that has fewer than `minimum_scored` such cutoffs
     cannot be judged yet and does not stand in the way of a challenger that has earned its place.
     """
     policy = policy or PromotionPolicy()
-    numbers = _against_baseline(challenger, baseline)
+    numbers = _against_baseline(challenger, baseline, policy.windows)
+    numbers |= {f"leak_{check.name}": float(not check.passed) for check in leak_checks}
     if numbers["count"] < policy.minimum_scored:
         reason = f"too early: {numbers['count']:.0f} cutoffs were scored, {policy.minimum_scored} are needed"
         return Decision(False, reason, _finite(numbers))
     if champion is not None:
         numbers |= _against_champion(challenger, champion)
-    objections = [*_baseline_objections(numbers, policy), *_champion_objections(numbers, policy)]
+    objections = [
+        *(f"it failed the leak check {check.name}: {check.reason}" for check in leak_checks if not check.passed),
+        *_baseline_objections(numbers, policy),
+        *_champion_objections(numbers, policy),
+    ]
     if objections:
         return Decision(False, "; ".join(objections), _finite(numbers))
     return Decision(True, _praise(numbers, policy, champion is not None), _finite(numbers))
 
 
-def _against_baseline(challenger: Judgements, baseline: Judgements) -> dict[str, float]:
+def _against_baseline(challenger: Judgements, baseline: Judgements, windows: int) -> dict[str, float]:
     ours, naive = {s: j for s, j in challenger.items() if len(j)}, {s: j for s, j in baseline.items() if len(j)}
     if not ours:
         return {"count": 0.0}
@@ -92,8 +110,17 @@ def _against_baseline(challenger: Judgements, baseline: Judgements) -> dict[str,
         "skill_upper": upper,
         "pinball_ratio": _ratio(pinball, naive_pinball),
         "pinball_p_value": diebold_mariano(pinball, naive_pinball, horizon).p_value,
-        **{f"coverage_{p}": float(np.concatenate([j.covered(p) for j in ours.values()]).mean()) for p in INTERVALS},
+        "windows_won": float(_windows_won(pinball, naive_pinball, windows)),
+        **{f"coverage_{p}": _coverage(ours, p) for p in INTERVALS},
     }
+
+
+def _windows_won(losses: Floats, other_losses: Floats, windows: int) -> int:
+    return sum(float(part.sum()) < 0 for part in np.array_split(losses - other_losses, windows))
+
+
+def _coverage(judged: Judgements, percent: int) -> float:
+    return float(np.concatenate([one.covered(percent) for one in judged.values()]).mean())
 
 
 def _against_champion(challenger: Judgements, champion: Judgements) -> dict[str, float]:
@@ -103,7 +130,8 @@ def _against_champion(challenger: Judgements, champion: Judgements) -> dict[str,
     if not ours:
         return {"champion_count": 0.0}
     horizon = next(iter(ours.values())).horizon
-    numbers = {}
+    numbers = {f"own_coverage_{p}": _coverage(ours, p) for p in INTERVALS}
+    numbers |= {f"champion_coverage_{p}": _coverage(theirs, p) for p in INTERVALS}
     for name, attribute in (("mae", "absolute_error"), ("pinball", "pinball")):
         units = _means(theirs, attribute)
         mine = _pooled(ours, {s: getattr(j, attribute) for s, j in ours.items()}, units)
@@ -141,6 +169,12 @@ def _baseline_objections(numbers: Mapping[str, float], policy: PromotionPolicy) 
         )
     if not pinball < policy.pinball_ratio_below:
         objections.append(f"its pinball loss is {pinball:.4f} of the baseline's, not below 1")
+    won = numbers["windows_won"]
+    if not won >= policy.minimum_windows_won:
+        objections.append(
+            f"its pinball loss was below the baseline's in {won:.0f} of {policy.windows} consecutive windows, "
+            f"{policy.minimum_windows_won} are needed"
+        )
     for percent in INTERVALS:
         covered = numbers[f"coverage_{percent}"]
         if not abs(covered - percent / 100) <= policy.coverage_tolerance:
@@ -159,6 +193,12 @@ def _champion_objections(numbers: Mapping[str, float], policy: PromotionPolicy) 
         f"(p = {numbers[f'champion_{name}_worse_p_value']:.3f} for being no worse)"
         for name, word in (("mae", "MAE"), ("pinball", "pinball loss"))
         if numbers[f"champion_{name}_worse_p_value"] < policy.worse_p_value_below
+    ] + [
+        f"its {percent} % interval covered {100 * ours:.1f} %, further from its promise than the champion's "
+        f"{100 * theirs:.1f} %"
+        for percent in INTERVALS
+        for ours, theirs in [(numbers[f"own_coverage_{percent}"], numbers[f"champion_coverage_{percent}"])]
+        if abs(ours - percent / 100) > max(abs(theirs - percent / 100), policy.coverage_slack)
     ]
 
 

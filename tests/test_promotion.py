@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from candlecast.candles import Series
+from candlecast.candles import Floats, Series
 from candlecast.evaluation import Judged
+from candlecast.forecast import LEVELS
+from candlecast.leaks import LeakCheck
 from candlecast.promotion import PromotionPolicy, decide
 
 BTC, ETH = Series.parse("binance:BTC-USDT:15m"), Series.parse("binance:ETH-USDT:15m")
@@ -10,7 +14,9 @@ COUNT = 800
 _NORMAL = np.array([-1.96, -1.645, -1.2816, -0.8416, -0.5244, -0.2533, 0, 0.2533, 0.5244, 0.8416, 1.2816, 1.645, 1.96])
 
 
-def _judged(known: float = 0.0, width: float = 1.0, seed: int = 1, count: int = COUNT, wrong: float = 0.0) -> Judged:
+def _judged(
+    known: float | Floats = 0.0, width: float = 1.0, seed: int = 1, count: int = COUNT, wrong: float = 0.0
+) -> Judged:
     """Return forecasts that knew the share `known` of each move, were off by `wrong`, with intervals times `width`."""
     moves = np.random.default_rng(seed).normal(0, 1, COUNT)[:count]
     centre = known * moves + wrong * np.random.default_rng(seed + 100).normal(0, 1, COUNT)[:count]
@@ -21,7 +27,7 @@ def _judged(known: float = 0.0, width: float = 1.0, seed: int = 1, count: int = 
         np.datetime64("2025-09-01", "ms") + np.arange(count) * np.timedelta64(900_000, "ms"),
         last,
         last + centre,
-        last[:, None] + centre[:, None] + spread * _NORMAL,
+        last[:, None] + centre[:, None] + np.broadcast_to(spread, count)[:, None] * _NORMAL,
         np.full(count, np.nan),
         last + moves,
     )
@@ -99,6 +105,48 @@ def test_challenger_no_worse_than_the_champion_is_promoted(champions_share: floa
     decision = decide(_challenger(0.05), BASELINE, _challenger(champions_share))
     assert decision.promote
     assert "not worse than the champion" in decision.reason
+
+
+def test_challenger_whose_intervals_cover_worse_than_the_champions_is_refused() -> None:
+    decision = decide(_challenger(0.1, width=0.94), BASELINE, _challenger(0.1))
+    assert not decision.promote
+    assert decision.reason.startswith("its 80 % interval covered 7")
+    assert "further from its promise than the champion's" in decision.reason
+    assert abs(decision.numbers["own_coverage_80"] - 0.8) > abs(decision.numbers["champion_coverage_80"] - 0.8)
+
+
+def test_coverage_within_a_point_of_its_promise_is_never_worse() -> None:
+    close = _challenger(0.1)
+    assert decide(close, BASELINE, close).promote
+    strict = PromotionPolicy(coverage_slack=0.0)
+    exact = {series: replace(one, quantiles=_exact(one)) for series, one in close.items()}
+    assert not decide(close, BASELINE, exact, strict).promote
+
+
+def _exact(one: Judged) -> Floats:
+    """Return quantiles around the close that cover exactly what they promise on these very rows."""
+    error = one.realised - one.close
+    return one.close[:, None] + np.quantile(error, LEVELS)
+
+
+def test_one_lucky_stretch_is_not_enough() -> None:
+    lucky = np.arange(COUNT) < COUNT // 5
+    known = {series: _judged(np.where(lucky, 0.4, -0.01), seed=seed) for series, seed in ((BTC, 1), (ETH, 2))}
+    decision = decide(known, BASELINE, policy=PromotionPolicy(coverage_tolerance=1))
+    assert decision.numbers["pinball_ratio"] < 1
+    assert decision.numbers["windows_won"] == 1
+    assert not decision.promote
+    assert decision.reason == "its pinball loss was below the baseline's in 1 of 5 consecutive windows, 3 are needed"
+
+
+def test_failed_leak_check_refuses_the_best_challenger() -> None:
+    checks = [LeakCheck("random_walk", True, "AUC 0.500"), LeakCheck("shuffled_labels", False, "AUC 0.930")]
+    decision = decide(_challenger(0.3), BASELINE, leak_checks=checks)
+    assert not decision.promote
+    assert "it failed the leak check shuffled_labels: AUC 0.930" in decision.reason
+    assert decision.numbers["leak_shuffled_labels"] == 1
+    assert decision.numbers["leak_random_walk"] == 0
+    assert decide(_challenger(), BASELINE, leak_checks=checks[:1]).promote
 
 
 def test_champion_is_compared_only_where_both_were_judged() -> None:
