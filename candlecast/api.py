@@ -183,6 +183,8 @@ class LedgerRows(Shape):
     """Rows of the ledger, oldest cutoff first."""
 
     forecasts: list[LedgerRow]
+    next_end: datetime | None = None
+    """Ask again with this as `end` for those before; null where there are none."""
 
 
 class CandleColumns(Shape):
@@ -198,6 +200,8 @@ class CandleColumns(Shape):
     volume: list[float]
     gaps: int
     """How many candles are missing between the first and the last."""
+    next_end: datetime | None = None
+    """Ask again with this as `end` for those before; null where there are none."""
 
 
 class DayCoverage(Shape):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from candlecast import api
-from candlecast.candles import Candles, Series
+from candlecast.candles import Candles, Series, from_datetime64
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
 from candlecast.store.drift import Report
@@ -102,8 +102,13 @@ def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[api.
         )
 
 
-def ledger_row(series: Series, scored: Scored) -> api.LedgerRow:
-    """Return one row of the ledger with what came."""
+def ledger_rows(series: Series, rows: Sequence[Scored], *, more: bool) -> api.LedgerRows:
+    """Return rows of the ledger with what came; `more` when there are older ones."""
+    older = rows[0].entry.forecast.cutoff if more else None
+    return api.LedgerRows(forecasts=[_ledger_row(series, row) for row in rows], next_end=older)
+
+
+def _ledger_row(series: Series, scored: Scored) -> api.LedgerRow:
     entry, realised = scored.entry, scored.realised_close
     forecast = entry.forecast
     return api.LedgerRow.model_validate(
@@ -125,8 +130,8 @@ def ledger_row(series: Series, scored: Scored) -> api.LedgerRow:
     )
 
 
-def candle_columns(series: Series, candles: Candles) -> api.CandleColumns:
-    """Return candles as JSON's columns."""
+def candle_columns(series: Series, candles: Candles, *, more: bool) -> api.CandleColumns:
+    """Return candles as JSON's columns; `more` when there are older ones."""
     names = ("open_time", "open", "high", "low", "close", "volume")
     columns = candles.columns()
     return api.CandleColumns.model_validate(
@@ -134,6 +139,7 @@ def candle_columns(series: Series, candles: Candles) -> api.CandleColumns:
             "series": str(series),
             "interval": str(series.interval),
             "gaps": sum(gap.missing for gap in candles.gaps()),
+            "next_end": from_datetime64(candles.open_time[0]) if more else None,
             **{name: columns[name].astype("int64" if name == "open_time" else "float64").tolist() for name in names},
         }
     )

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -18,9 +18,11 @@ from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models, runs
 from candlecast.store.clocks import read_clock
+from candlecast.store.export import LEDGER_KINDS, stream_ledger
 from service import answers, stored
 from service.asked import BoardNow, Last, SeriesName, aware, board_of, configured, parse_series
 from service.board import Board
+from service.exports import FILES, FileFormat, file_response
 from service.follower import Follower
 from service.limits import BoundedBodies
 from service.problems import handle_problems
@@ -109,24 +111,36 @@ def forecast_own_candles(board: BoardNow, request: api.ForecastRequest) -> api.C
     )
 
 
-@router.get("/forecasts")
+@router.get("/forecasts", response_model=api.LedgerRows, responses=FILES)
 def read_ledger(
     board: BoardNow,
     series: SeriesName,
-    horizon: Annotated[int, Query(ge=1)] = 1,
+    wanted_file: FileFormat,
+    horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1,
     last: Last = 500,
     start: datetime | None = None,
     end: datetime | None = None,
     role: Annotated[str | None, Query(pattern="^(champion|challenger|baseline)$")] = None,
-) -> api.LedgerRows:
-    """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered."""
+) -> api.LedgerRows | Response:
+    """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered.
+
+    JSON holds the newest `last` of them, a file all.
+    """
     wanted = parse_series(series)
     start, end = start and aware("start", start), end and aware("end", end)
     with board.database.begin() as connection:
-        rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=2 * last, start=start, end=end)
+        if wanted_file:
+            candle_store.series_id(connection, wanted)
+        else:
+            most = 2 * (last + 1)
+            rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=most, start=start, end=end)
+    if wanted_file:
+        bounds: dict[str, Any] = {"start": start, "end": end, "horizon": horizon}
+        batches = stream_ledger(board.database, wanted, roles=_roles(role), answered=role is None, **bounds)
+        return file_response(batches, LEDGER_KINDS, wanted_file, "forecasts", wanted)
     if role is None:
         rows = _answered(rows)
-    return api.LedgerRows(forecasts=[answers.ledger_row(wanted, row) for row in rows[-last:]])
+    return answers.ledger_rows(wanted, rows[-last:], more=len(rows) > last)
 
 
 def _roles(role: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from candlecast import api
 from candlecast.candles import to_datetime64
@@ -13,8 +13,10 @@ from candlecast.errors import UsageError
 from candlecast.store import candles as candle_store
 from candlecast.store import gaps, prices
 from candlecast.store.clocks import read_clock
+from candlecast.store.export import CANDLE_KINDS, stream_candles
 from service import answers
 from service.asked import BoardNow, Last, SeriesName, aware, parse_series
+from service.exports import FILES, FileFormat, file_response
 
 _MOST_DAYS = 3700
 """Longest coverage that one request may ask for: ten years."""
@@ -22,22 +24,29 @@ _MOST_DAYS = 3700
 router = APIRouter()
 
 
-@router.get("/candles")
+@router.get("/candles", response_model=api.CandleColumns, responses=FILES)
 def read_candles(
     board: BoardNow,
     series: SeriesName,
+    wanted_file: FileFormat,
     last: Last = 500,
     start: datetime | None = None,
     end: datetime | None = None,
-) -> api.CandleColumns:
-    """Return stored candles with start <= open_time < end, the newest `last` of them."""
+) -> api.CandleColumns | Response:
+    """Return stored candles with start <= open_time < end: the newest `last` of them, or all of them as a file."""
     wanted = parse_series(series)
     start, end = start and aware("start", start), end and aware("end", end)
     with board.database.begin() as connection:
-        candles = candle_store.read_last(connection, wanted, last, before=end)
+        if wanted_file:
+            candle_store.series_id(connection, wanted)
+        else:
+            candles = candle_store.read_last(connection, wanted, last + 1, before=end)
+    if wanted_file:
+        batches = stream_candles(board.database, wanted, start=start, end=end)
+        return file_response(batches, CANDLE_KINDS, wanted_file, "candles", wanted)
     if start is not None:
         candles = candles[candles.open_time >= to_datetime64(start)]
-    return answers.candle_columns(wanted, candles)
+    return answers.candle_columns(wanted, candles[-last:], more=len(candles) > last)
 
 
 @router.get("/series/{series}/coverage")

@@ -16,6 +16,9 @@ from candlecast.candles import Bools, Candles, Times, to_datetime64
 VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 """The columns of `candle` that hold a candle's values, in the order of the class."""
 
+TEXT = 40
+"""Characters of a text that is read as a column of fixed width."""
+
 _NULLABLE = ("quote_volume", "trades", "taker_buy_volume")
 _POSTGRES_EPOCH = np.datetime64("2000-01-01", "ms")
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -32,20 +35,23 @@ def write_rows(connection: Connection, number: int, candles: Candles, *, source:
 
 
 def read_columns(
-    connection: Connection, query: str, values: dict[str, Any], names: Sequence[str]
+    connection: Connection, query: str, values: dict[str, Any], names: Sequence[str], texts: Sequence[str] = ()
 ) -> dict[str, NDArray[Any]]:
-    """Return what `query` selects: `open_time` as datetime64[ms], then the other `names`, all double precision.
+    """Return what `query` selects: `open_time` as datetime64[ms], `names` as double precision, `texts` as bytes.
 
-    No value may be NULL: every row of the answer has the same length, so that numpy can read them all at once.
+    The query selects them in this order, texts as `char(TEXT)`. No value may be NULL: every row of the answer has
+    the same length, so that numpy can read them all at once.
     """
     cursor = _cursor(connection)
     buffer = io.BytesIO()
     cursor.copy_expert(f"COPY ({cursor.mogrify(query, values).decode()}) TO STDOUT (FORMAT binary)", buffer)
     content = buffer.getvalue()
-    row = _row([("open_time", ">i8"), *((name, ">f8") for name in names)])
+    kinds = [("open_time", ">i8"), *((name, ">f8") for name in names), *((name, f"S{TEXT}") for name in texts)]
+    row = _row(kinds)
     count = (len(content) - len(_HEADER) - len(_TRAILER)) // row.itemsize
     rows = np.frombuffer(content, dtype=row, count=count, offset=len(_HEADER))
-    return {"open_time": _times(rows["open_time"])} | {name: rows[name].astype(np.float64) for name in names}
+    numbers = {name: rows[name].astype(np.float64) for name in names}
+    return {"open_time": _times(rows["open_time"])} | numbers | {name: np.char.rstrip(rows[name]) for name in texts}
 
 
 def encode(number: int, candles: Candles, *, source: str, ingested_at: datetime) -> bytes:

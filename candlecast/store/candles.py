@@ -22,7 +22,7 @@ from candlecast.store.database import CANDLE_CHANNEL, notify
 _CHUNK = 50_000  # rows that are compared and written at once: about 15 MB
 
 # NULL is not of the same length as a number, so that missing optional values travel as NaN.
-_VALUES_AS_NUMBERS = ", ".join(
+VALUES_AS_NUMBERS = ", ".join(
     {
         "quote_volume": "coalesce(quote_volume, 'NaN')",
         "trades": "coalesce(trades::double precision, 'NaN')",
@@ -31,13 +31,13 @@ _VALUES_AS_NUMBERS = ", ".join(
     for name in VALUES
 )
 _SELECT = f"""
-SELECT open_time, {_VALUES_AS_NUMBERS}
+SELECT open_time, {VALUES_AS_NUMBERS}
 FROM (SELECT open_time, {", ".join(VALUES)} FROM candle WHERE series_id = %(series_id)s {{condition}}) rows
 ORDER BY open_time
 """  # noqa: S608  # names from this module only
 
 _SELECT_HELD = f"""
-SELECT open_time, {_VALUES_AS_NUMBERS}, (source = ANY(%(own)s))::int::double precision
+SELECT open_time, {VALUES_AS_NUMBERS}, (source = ANY(%(own)s))::int::double precision
 FROM candle WHERE series_id = %(series_id)s AND open_time BETWEEN %(first)s AND %(last)s
 ORDER BY open_time
 """  # noqa: S608  # names from this module only

@@ -24,6 +24,8 @@ _NAME = re.compile(
     r"-(?P<first>\d{4}-\d\d-\d\d)-(?P<last>\d{4}-\d\d-\d\d)\.csv\.gz"
 )
 _HEADER = "ts,open,high,low,close,volume"
+_EXPORTED = _HEADER + ",quote_volume,trades,taker_buy_volume,source"
+"""What `python -m candlecast.store export candles` writes; only the columns of `_HEADER` are played."""
 _ROW = np.dtype([(name, "i8" if name == "ts" else "f8") for name in _HEADER.split(",")])
 _QUOTES = (
     "FDUSD",
@@ -194,7 +196,7 @@ def _describe(path: Path) -> CandleFile | Skipped:
     if symbol is None:
         return Skipped(path.name, f"{name['pair']} does not end in a known quote currency")
     header = _header(path)
-    if header != _HEADER:
+    if header not in (_HEADER, _EXPORTED):
         return Skipped(path.name, f"the columns are {header or 'unreadable'}, not {_HEADER}")
     try:
         days = date.fromisoformat(name["first"]), date.fromisoformat(name["last"])
@@ -262,7 +264,7 @@ def _line_at(text: bytes, moment: int) -> int:
 
 
 def _page(file: CandleFile, text: bytes) -> _Screened:
-    rows: NDArray[Any] = np.loadtxt(io.BytesIO(text), dtype=_ROW, delimiter=",", ndmin=1)
+    rows: NDArray[Any] = np.loadtxt(io.BytesIO(text), dtype=_ROW, delimiter=",", usecols=range(len(_ROW)), ndmin=1)
     candles, refused = Candles.screen(
         file.series.interval, open_time=rows["ts"], **{name: rows[name] for name in _HEADER.split(",")[1:]}
     )
