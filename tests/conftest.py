@@ -66,6 +66,9 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
         "CANDLECAST_DATABASE_URL": database_url,
         "CANDLECAST_DATABASE_DIRECT_URL": database_url,
         "CANDLECAST_DATA_DIR": str(tmp_path / "var"),
+        # Only what a test starts itself is asked.
+        "CANDLECAST_BINANCE_ARCHIVE_URL": "",
+        "CANDLECAST_COINGECKO_URL": "",
     }
 
 

@@ -1,5 +1,6 @@
 """Where candles come from: one adapter per venue behind the `Venue` protocol."""
 
+from candlecast.candles import VENUES
 from candlecast.clock import VenueClock
 from candlecast.errors import ConfigurationError
 from candlecast.settings import Settings
@@ -29,6 +30,14 @@ def open_venue(name: str, settings: Settings, clock: VenueClock) -> Venue:
         from candlecast.venues.binance import BinanceVenue
 
         return BinanceVenue.from_settings(settings, clock)
+    if name == "coinbase":
+        from candlecast.venues.coinbase import CoinbaseVenue
+
+        return CoinbaseVenue.from_settings(settings, clock)
+    if name == "kraken":
+        from candlecast.venues.kraken import KrakenVenue
+
+        return KrakenVenue.from_settings(settings, clock)
     if name == "replay":
         from candlecast.venues.replay import ReplayVenue
 
@@ -37,14 +46,22 @@ def open_venue(name: str, settings: Settings, clock: VenueClock) -> Venue:
         from candlecast.venues.simulated import SimulatedVenue
 
         return SimulatedVenue(settings.simulated_seed, clock)
-    raise ConfigurationError(f"the venue {name!r} is not built yet; binance, replay and simulated work", venue=name)
+    raise ConfigurationError(f"unknown venue {name!r}; known are {', '.join(VENUES)}", venue=name)
 
 
 def open_archive(name: str, settings: Settings, remembered: Remembered) -> Archive | None:
-    """Return the archive of the venue `name`, which the caller closes; None where it has none."""
-    return None
+    """Return the archive of the venue `name`, which the caller closes; None where there is none."""
+    if name != "binance" or not settings.binance_archive_url:
+        return None
+    from candlecast.venues.binance_archive import BinanceArchive
+
+    return BinanceArchive.from_settings(settings, remembered)
 
 
 def open_prices(settings: Settings) -> PriceSource | None:
     """Return the source of last prices, which the caller closes; None where it is switched off."""
-    return None
+    if not settings.coingecko_url:
+        return None
+    from candlecast.venues.coingecko import CoinGecko
+
+    return CoinGecko.from_settings(settings)

@@ -23,6 +23,8 @@ Ask = Callable[[datetime, datetime], Columns]
 
 _SETTLED = timedelta(minutes=5)  # an exchange may take a moment to publish a candle, so a fresh hole proves nothing
 
+_TICK = timedelta(milliseconds=1)
+
 _FIRST_MILLISECONDS = 10**11  # as seconds the year 5138, as milliseconds 1973
 _FIRST_MICROSECONDS = 10**14
 _FIRST_NANOSECONDS = 10**17
@@ -85,32 +87,47 @@ class Paging:
             if start + step > now:
                 return
             stop = end if self.window is None else min(end, start + self.window * step)
-            page = self._page(series, self._rows(start, stop), now, start, stop)
-            if page.end <= start:
+            rows = self._rows(start, stop)
+            reached = self._reached(series, rows["open_time"], now, start, stop)
+            if reached <= start:
                 return
-            yield page
-            start = page.end
+            yield page(self.source, series, rows, now, start, reached)
+            start = reached
 
     def _rows(self, start: datetime, stop: datetime) -> Columns:
-        """Return what the exchange has; that it has nothing is believed when it says so twice."""
-        rows = self.ask(start, stop)
-        if not len(rows["open_time"]):
-            rows = self.ask(start, stop)
-        inside = (rows["open_time"] >= to_ms(start)) & (rows["open_time"] < to_ms(stop))
-        if len(inside) and not inside.any():
+        rows = twice_if_empty(self.ask, start, stop)
+        inside = _between(rows, start, stop)
+        if len(rows["open_time"]) and not len(inside["open_time"]):
             raise VenueUnavailable(f"{self.source} answers for other times than {start} to {stop}; try again later")
-        return {name: column[inside] for name, column in rows.items()}
+        return inside
 
-    def _page(self, series: Series, rows: Columns, now: datetime, start: datetime, stop: datetime) -> Fetched:
-        step = series.interval.milliseconds
-        closed = {name: column[rows["open_time"] + step <= to_ms(now)] for name, column in rows.items()}
-        candles, refused = Candles.screen(series.interval, **closed)
-        covered = stop
-        if self.window is None and len(rows["open_time"]):
-            covered = from_ms(rows["open_time"].max() + step)
-        covered = min(covered, stop, series.interval.floor(now - _SETTLED))
-        newest = from_ms(closed["open_time"].max() + step) if len(closed["open_time"]) else start
-        return Fetched(candles, tuple(refused), self.source, start, min(stop, max(newest, covered)))
+    def _reached(
+        self, series: Series, times: NDArray[np.int64], now: datetime, start: datetime, stop: datetime
+    ) -> datetime:
+        closes = times + series.interval.milliseconds
+        covered = from_ms(closes.max()) if self.window is None and len(times) else stop
+        covered = min(covered, series.interval.floor(now - _SETTLED))
+        closed = closes[closes <= to_ms(now)]
+        newest = from_ms(closed.max()) if len(closed) else start
+        return min(stop, max(newest, covered))
+
+
+def twice_if_empty(ask: Ask, start: datetime, stop: datetime) -> Columns:
+    """Return what an exchange has; that it has nothing is believed when it says so twice."""
+    rows = ask(start, stop)
+    return rows if len(rows["open_time"]) else ask(start, stop)
+
+
+def page(source: str, series: Series, rows: Columns, now: datetime, start: datetime, end: datetime) -> Fetched:
+    """Return the page about start <= open_time < end that the rows make, without what is still open at `now`."""
+    closed = _between(rows, start, min(end, now - series.interval.delta + _TICK))
+    candles, refused = Candles.screen(series.interval, **closed)
+    return Fetched(candles, tuple(refused), source, start, end)
+
+
+def _between(rows: Columns, start: datetime, end: datetime) -> Columns:
+    inside = (rows["open_time"] >= to_ms(start)) & (rows["open_time"] < to_ms(end))
+    return {name: column[inside] for name, column in rows.items()}
 
 
 def columns(said_by: str, rows: Sequence[Any], places: Mapping[str, int]) -> Columns:

@@ -30,6 +30,8 @@ FORBIDDEN_PAGE = "<!DOCTYPE HTML><HTML><HEAD><TITLE>ERROR</TITLE></HEAD><BODY><H
 
 _INTERVALS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
 _WEIGHTS = {"/api/v3/klines": 2, "/api/v3/time": 1, "/api/v3/exchangeInfo": 20}
+_COINBASE_LIMIT = 300
+_KRAKEN_LIMIT = 720
 _NEVER = 2**62
 
 
@@ -137,3 +139,123 @@ def _binance_spelling(symbol: Symbol) -> str:
 
 def _binance_error(code: int, message: str) -> dict[str, Any]:
     return {"code": code, "msg": message}
+
+
+class CoinbaseServer(Exchange):
+    """Coinbase Exchange's REST API. An answer begins with `early` candles from before the start."""
+
+    places: ClassVar[Mapping[str, int]] = {"low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
+    early = 1
+
+    def answer(self, request: Request, fault: Fault | None) -> Reply:
+        if request.path == "/time":
+            now = self.now()
+            return json_reply({"iso": now.isoformat(), "epoch": now.timestamp()})
+        match = re.fullmatch(r"/products/([A-Z0-9]+)-([A-Z0-9]+)(/candles)?", request.path)
+        if not match or Symbol(match[1], match[2]) not in symbols(self.truth):
+            return json_reply({"message": "NotFound"}, 404)
+        symbol = Symbol(match[1], match[2])
+        if not match[3]:
+            return json_reply({"id": str(symbol), "status": "online", "trading_disabled": False})
+        return self._candles(symbol, request.params, fault)
+
+    def _candles(self, symbol: Symbol, params: dict[str, str], fault: Fault | None) -> Reply:
+        interval = next((one for one in Interval if str(one.seconds) == params.get("granularity")), None)
+        if interval in (None, Interval.H4):
+            return json_reply({"message": "Unsupported granularity"}, 400)
+        start, end = (to_ms(datetime.fromisoformat(params[name])) for name in ("start", "end"))
+        if (end - start) / interval.milliseconds > _COINBASE_LIMIT:
+            message = "granularity too small for the requested time range. Count of aggregations requested exceeds 300"
+            return json_reply({"message": message}, 400)
+        asked, now = (symbol, interval), to_ms(self.now())
+
+        def chosen(shift: int) -> Rows:
+            first = start + shift - self.early * interval.milliseconds
+            found = chosen_rows(self.truth.get(asked), first, end, now)[-_COINBASE_LIMIT:]
+            return [[c.opened // 1000, c.low, c.high, c.open, c.close, c.volume] for c in reversed(found)]
+
+        return json_reply(self.rows(asked, chosen, fault))
+
+
+class KrakenServer(Exchange):
+    """Kraken's REST API."""
+
+    places: ClassVar[Mapping[str, int]] = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 6}
+
+    def answer(self, request: Request, fault: Fault | None) -> Reply:
+        if request.path == "/0/public/Time":
+            return _kraken_result({"unixtime": int(self.now().timestamp())})
+        pair = request.params.get("pair", "")
+        symbol = next((one for one in symbols(self.truth) if _kraken_spelling(one) == pair), None)
+        if symbol is None:
+            return kraken_error("EQuery:Unknown asset pair")
+        if request.path == "/0/public/AssetPairs":
+            return _kraken_result({_kraken_key(symbol): {"altname": pair, "status": "online"}})
+        interval = next((one for one in Interval if str(one.seconds // 60) == request.params.get("interval")), None)
+        if interval is None:
+            return kraken_error("EGeneral:Invalid arguments")
+        rows = self._ohlc(symbol, interval, int(request.params.get("since", "0")), fault)
+        return _kraken_result({_kraken_key(symbol): rows, "last": rows[-1][0] if rows else 0})
+
+    def _ohlc(self, symbol: Symbol, interval: Interval, since: int, fault: Fault | None) -> Rows:
+        asked, now = (symbol, interval), to_ms(self.now())
+
+        def chosen(shift: int) -> Rows:
+            # What contains `since` is part of the answer.
+            first = since * 1000 + shift - interval.milliseconds + 1
+            found = chosen_rows(self.truth.get(asked), first, _NEVER, now, slice(-_KRAKEN_LIMIT, None))
+            return [_ohlc(candle) for candle in found]
+
+        return self.rows(asked, chosen, fault)
+
+
+class CoinGeckoServer(Exchange):
+    """CoinGecko's last prices, by the coin's id and the currency."""
+
+    places: ClassVar[Mapping[str, int]] = {}
+
+    def __init__(self, prices: Mapping[str, Mapping[str, float]], clock: Callable[[], datetime]) -> None:
+        super().__init__({}, clock)
+        self.prices = prices
+
+    def answer(self, request: Request, fault: Fault | None) -> Reply:
+        if request.path != "/simple/price":
+            return json_reply({"error": "Incorrect path"}, 404)
+        for name in ("ids", "vs_currencies"):
+            if name not in request.params:
+                return json_reply({"error": f"Missing parameter {name}"}, 422)
+        if fault is Fault.EMPTY:
+            return json_reply({})
+        currencies = request.params["vs_currencies"].split(",")
+        times = request.params.get("include_last_updated_at") == "true"
+        return json_reply(
+            {
+                coin: {currency: price for currency, price in self.prices[coin].items() if currency in currencies}
+                | ({"last_updated_at": int(self.now().timestamp())} if times else {})
+                for coin in request.params["ids"].split(",")
+                if coin in self.prices
+            }
+        )
+
+
+def kraken_error(*errors: str) -> Reply:
+    """Return a failure as Kraken writes it: status 200, and no result."""
+    return json_reply({"error": list(errors)})
+
+
+def _kraken_result(result: dict[str, Any]) -> Reply:
+    return json_reply({"error": [], "result": result})
+
+
+def _kraken_spelling(symbol: Symbol) -> str:
+    return str(symbol).replace("-", "").replace("BTC", "XBT").replace("DOGE", "XDG")
+
+
+def _kraken_key(symbol: Symbol) -> str:
+    spelt = _kraken_spelling(symbol)
+    return f"X{spelt[:-3]}Z{symbol.quote}" if symbol.quote in ("EUR", "USD") else spelt
+
+
+def _ohlc(candle: SoFar) -> list[Any]:
+    prices = map(str, (candle.open, candle.high, candle.low, candle.close))
+    return [candle.opened // 1000, *prices, str(candle.close), str(candle.volume), candle.trades]

@@ -1,0 +1,95 @@
+"""Kraken's candles over REST: only the newest 720, and failures inside answers of status 200."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, Self
+
+from candlecast.candles import Series, Symbol, from_ms, to_ms
+from candlecast.clock import VenueClock
+from candlecast.errors import CandlecastError, DataError, UnknownSeries, VenueUnavailable
+from candlecast.settings import Settings
+from candlecast.venues.base import Fetched
+from candlecast.venues.http import Answer, HttpClient, rate_limited
+from candlecast.venues.live import Columns, LiveVenue, columns, moment, page, twice_if_empty
+
+_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
+_PLACES = {"open_time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trades": 7}
+_UNKNOWN_PAIR = "EQuery:Unknown asset pair"
+_TOO_MANY = ("EAPI:Rate limit exceeded", "EGeneral:Too many requests", "EGeneral:Temporary lockout")
+_PASSING = ("EService:", "EGeneral:Internal error")
+
+
+class KrakenVenue(LiveVenue):
+    """Closed candles of Kraken. Its answer ends with the candle that is still open, and begins 720 before that."""
+
+    name = "kraken"
+
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: VenueClock) -> Self:
+        """Return the adapter for the host that the settings name."""
+        return cls(HttpClient.from_settings(settings.kraken_url, settings, pause=settings.kraken_pause), clock.now)
+
+    def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
+        """Yield the closed candles with start <= open_time < end, as far back as there are any: one page or none."""
+        now = self.now()
+        if start >= end or start + series.interval.delta > now:
+            return
+        rows = twice_if_empty(partial(self._ohlc, series), start, end)
+        times = rows["open_time"]
+        if len(times) == 0:
+            return
+        start, end = max(start, from_ms(times.min())), min(end, from_ms(times.max()), series.interval.floor(now))
+        if start < end:
+            yield page(self.name, series, rows, now, start, end)
+
+    def require(self, series: Series) -> None:
+        """Raise UnknownSeries unless the exchange trades the symbol; it has every interval."""
+        pairs = self._get("/0/public/AssetPairs", {"pair": _spelling(series.symbol)}, series)
+        pair = next(iter(pairs.values()), None)
+        if not isinstance(pair, dict) or pair.get("status", "online") != "online":
+            raise UnknownSeries(f"kraken does not trade {series.symbol} now", series=str(series))
+
+    def _time(self) -> datetime:
+        return moment(self._http.host, self._get("/0/public/Time", {}), lambda answer: answer["unixtime"])
+
+    def _ohlc(self, series: Series, start: datetime, _end: datetime) -> Columns:
+        params: dict[str, str | int] = {
+            "pair": _spelling(series.symbol),
+            "interval": series.interval.seconds // 60,
+            "since": to_ms(start - series.interval.delta) // 1000,
+        }
+        result = self._get("/0/public/OHLC", params, series)
+        rows = next((rows for key, rows in result.items() if key != "last"), None)
+        if not isinstance(rows, list):
+            raise VenueUnavailable(f"{self._http.host} answers without candles: {str(result)[:100]}")
+        return columns(self._http.host, rows, _PLACES)
+
+    def _get(self, path: str, params: dict[str, str | int], series: Series | None = None) -> dict[str, Any]:
+        answer, _ = self._http.get_json(path, params, partial(_explain, series=series))
+        result = answer.get("result") if isinstance(answer, dict) else None
+        if not isinstance(result, dict):
+            raise VenueUnavailable(f"{self._http.host} answers without a result: {str(answer)[:100]}")
+        return result
+
+
+def _spelling(symbol: Symbol) -> str:
+    return "".join(_SPELLINGS.get(asset, asset) for asset in (symbol.base, symbol.quote))
+
+
+def _explain(answer: Answer, series: Series | None) -> CandlecastError | None:
+    """Turn the first of the exchange's own errors into ours; it comes with any status."""
+    try:
+        errors = answer.json()["error"]
+        error = str(errors[0]) if errors else ""
+    except (VenueUnavailable, LookupError, TypeError):
+        return None
+    if not error:
+        return None
+    if error == _UNKNOWN_PAIR and series is not None:
+        return UnknownSeries(f"kraken does not have {series.symbol}; check the spelling", series=str(series))
+    if error in _TOO_MANY:
+        return rate_limited(answer, answer.retry_after, banned=False)
+    if error.startswith(_PASSING):
+        return VenueUnavailable(f"kraken cannot answer now: {error}")
+    return DataError(f"kraken refuses the request for {series or 'its time'}: {error}")
