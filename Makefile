@@ -80,6 +80,10 @@ test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whos
 	$(if $(CLUSTER),tests/cluster/images $(CLUSTER))
 	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s --timeout 900 $(TESTS)
 
+.PHONY: bench
+bench: $(VENV)/.ready ## Measure how fast candles are written, against a bare COPY and what others do
+	$(BIN)/python -m tests.bench.write_path
+
 .PHONY: clean
 clean: ## Forget all local data: candles, models and the ledger under var/
 	rm -rf var

@@ -302,6 +302,16 @@ run_request = Table(
     Index(None, "job", "claimed_at"),
 )
 
+# Counts of ended runs whose rows are gone.
+pruned_run = Table(
+    "pruned_run",
+    metadata,
+    Column("job", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("job", "state"),
+)
+
 drift_report = Table(
     "drift_report",
     metadata,

@@ -25,9 +25,12 @@ _SCORED = 2000  # newest forecasts that live skill is about, as in the service
 
 _JOBS = text(
     """
-    SELECT job, state, count(*) AS runs, max(finished_at) AS finished_at,
-           (array_agg(extract(epoch FROM finished_at - started_at) ORDER BY id DESC))[1]::float8 AS seconds
-    FROM job_run GROUP BY job, state
+    SELECT job, state, coalesce(p.runs, 0) + coalesce(kept.runs, 0) AS runs, finished_at, seconds
+    FROM (
+        SELECT job, state, count(*) AS runs, max(finished_at) AS finished_at,
+               (array_agg(extract(epoch FROM finished_at - started_at) ORDER BY id DESC))[1]::float8 AS seconds
+        FROM job_run GROUP BY job, state
+    ) kept FULL JOIN pruned_run p USING (job, state)
     """
 )
 _LIVE = text(

@@ -231,5 +231,5 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
         assert not path.exists()
     assert path.read_bytes() == b"half"
     with pytest.raises(TypeError), complete_file(path) as file:
-        file.write("text")  # type: ignore[arg-type]  # the mistake that is made here
+        file.write("text")  # type: ignore[call-overload]  # the mistake that is made here
     assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"half"]
