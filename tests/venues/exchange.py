@@ -142,10 +142,14 @@ def _binance_error(code: int, message: str) -> dict[str, Any]:
 
 
 class CoinbaseServer(Exchange):
-    """Coinbase Exchange's REST API. An answer begins with `early` candles from before the start."""
+    """Coinbase Exchange's REST API.
+
+    An answer begins with `early` candles from before the start; `end_counts` says whether one at its end is part of it.
+    """
 
     places: ClassVar[Mapping[str, int]] = {"low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
     early = 1
+    end_counts = True
 
     def answer(self, request: Request, fault: Fault | None) -> Reply:
         if request.path == "/time":
@@ -167,11 +171,11 @@ class CoinbaseServer(Exchange):
         if (end - start) / interval.milliseconds > _COINBASE_LIMIT:
             message = "granularity too small for the requested time range. Count of aggregations requested exceeds 300"
             return json_reply({"message": message}, 400)
-        asked, now = (symbol, interval), to_ms(self.now())
+        asked, now, last = (symbol, interval), to_ms(self.now()), end if self.end_counts else end - 1
 
         def chosen(shift: int) -> Rows:
             first = start + shift - self.early * interval.milliseconds
-            found = chosen_rows(self.truth.get(asked), first, end, now)[-_COINBASE_LIMIT:]
+            found = chosen_rows(self.truth.get(asked), first, last, now)[-_COINBASE_LIMIT:]
             return [[c.opened // 1000, c.low, c.high, c.open, c.close, c.volume] for c in reversed(found)]
 
         return json_reply(self.rows(asked, chosen, fault))
