@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,15 @@ def template(server_url: str) -> str:
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """Return the address of a migrated, empty database of this test's own."""
-    name = f"candlecast_{uuid.uuid4().hex[:8]}"
-    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _address(server_url, name)
-    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with _copied(server_url, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(server_url: str, template: str) -> Iterator[Database]:
+    """Return a migrated database that the tests of a module share."""
+    with _copied(server_url, template) as url, closing(Database(url, url)) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -70,6 +76,14 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
         "CANDLECAST_BINANCE_ARCHIVE_URL": "",
         "CANDLECAST_COINGECKO_URL": "",
     }
+
+
+@contextmanager
+def _copied(server_url: str, template: str) -> Iterator[str]:
+    name = f"candlecast_{uuid.uuid4().hex[:8]}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _address(server_url, name)
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _address(url: str, name: str) -> str:

@@ -206,6 +206,13 @@ class Exchange(ABC):
         """Return the exchange's time."""
         return self.clock.now() if isinstance(self.clock, VenueClock) else self.clock()
 
+    def forget(self) -> None:
+        """Forget what was asked, what was answered and what of the script is left."""
+        with self._taking:
+            self.requests.clear()
+            self._script.clear()
+            self._rows_before.clear()
+
     def play(self, script: Iterable[Fault | Reply | None]) -> None:
         """Let the next requests go like this, one entry each; None is the true answer."""
         with self._taking:
@@ -254,8 +261,9 @@ class Exchange(ABC):
         self._rows_before[asked] = closed
         if fault is Fault.REPEATED:
             return before
-        if fault is Fault.PRELIMINARY and closed:
-            return self._preliminary(rows, max(closed, key=lambda row: int(row[0])))
+        fresh = [row for row in closed if row[0] * 1000 // self.per_second + 2 * step > now]
+        if fault is Fault.PRELIMINARY and fresh:
+            return self._preliminary(rows, fresh[0])
         return _altered(rows, fault, self.places, 1_000_000 // self.per_second)
 
     def _preliminary(self, rows: Rows, newest: list[Any]) -> Rows:
@@ -312,7 +320,9 @@ class SoFar:
         opened = int(candles.open_time[row].astype(np.int64))
         part = min(1.0, (now - opened) / candles.interval.milliseconds)
         price, high, low, close, volume, quote_volume, trades, taker = (
-            float(np.nan_to_num(column[row])) for name, column in candles.columns().items() if name != "open_time"
+            0.0 if np.isnan(column[row]) else float(column[row])
+            for name, column in candles.columns().items()
+            if name != "open_time"
         )
         if part < 1:
             close = price + part * (close - price)
