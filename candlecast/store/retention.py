@@ -76,7 +76,8 @@ SELECT count(*) FROM pruned
 _CANDLES = """
 WITH pruned AS (
     DELETE FROM candle c USING (
-        SELECT id, make_interval(secs => interval_seconds) AS step, newest.open_time - CAST(:candles AS interval) AS first
+        SELECT id, make_interval(secs => interval_seconds) AS step,
+               newest.open_time - CAST(:candles AS interval) AS first
         FROM series s CROSS JOIN LATERAL (
             SELECT open_time FROM candle WHERE series_id = s.id ORDER BY open_time DESC LIMIT 1
         ) newest
