@@ -91,12 +91,19 @@ class NaiveForecaster:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Forecasts of one horizon as columns: a value per cutoff, `quantiles` (cutoffs, levels), all prices."""
+    """Forecasts of one horizon as columns: a value per cutoff, `quantiles` (cutoffs, levels), all prices.
+
+    The last five are None from a forecaster that does not give them.
+    """
 
     horizon: int
     close: Floats
     quantiles: Floats
     p_up: Floats | None = None
+    open: Floats | None = None
+    high: Floats | None = None
+    low: Floats | None = None
+    range: Floats | None = None
 
 
 def assemble(candles: Candles, columns: Sequence[Columns]) -> list[Forecast]:
@@ -113,9 +120,10 @@ def assemble(candles: Candles, columns: Sequence[Columns]) -> list[Forecast]:
 def _rows(cutoffs: list[datetime], lasts: list[float], candles: Candles, one: Columns) -> Iterator[Forecast]:
     ahead = one.horizon * candles.interval.delta
     quantiles = np.maximum.accumulate(one.quantiles, axis=1).tolist()
-    chances: list[float | None] = [None] * len(cutoffs) if one.p_up is None else one.p_up.tolist()
-    for cutoff, last, close, levels, p_up in zip(cutoffs, lasts, one.close.tolist(), quantiles, chances, strict=True):
-        yield Forecast(cutoff, one.horizon, cutoff + ahead, last, close, tuple(levels), p_up)
+    given = (one.p_up, one.open, one.high, one.low, one.range)
+    rest = zip(*([None] * len(cutoffs) if column is None else column.tolist() for column in given), strict=True)
+    for cutoff, last, close, levels, more in zip(cutoffs, lasts, one.close.tolist(), quantiles, rest, strict=True):
+        yield Forecast(cutoff, one.horizon, cutoff + ahead, last, close, tuple(levels), *more)
 
 
 def _log_quantiles(candles: Candles, horizon: int, window: int, last: int) -> Floats:

@@ -2,7 +2,8 @@
 
 Per horizon a sign classifier gives the probability of a rise and a gamma regression the scale of the move, both on
 the pooled series of one interval. Their forecast is the median move that the probability implies, and quantiles of
-past errors in units of the scale.
+past errors in units of the scale. A second classifier also reads the other symbols and the parts of the candles; it
+speaks where all of them are known, so that a forecast without them is made by one that never needed them.
 """
 
 from __future__ import annotations
@@ -16,23 +17,29 @@ from typing import Any, Self
 
 import numpy as np
 import xgboost
+from numpy.typing import NDArray
 
-from candlecast.baseline import Columns, assemble, conformal_quantiles
-from candlecast.candles import Bools, Candles, Floats, Interval, Series, Times, from_datetime64, to_datetime64
+from candlecast.baseline import Columns, assemble
+from candlecast.calibration import RECENT, Calibration, recent_widening
+from candlecast.candles import Candles, Floats, Interval, Series, from_datetime64, to_datetime64
 from candlecast.errors import ArtifactCorrupt, FeatureMismatch, NotEnoughCandles, UsageError
-from candlecast.features import FeatureSpec, FloatMatrix, build_features, complete_windows, newest_unbroken
-from candlecast.forecast import LEVELS, Forecast
-from candlecast.market import NOTHING, KnownCandles
+from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, newest_unbroken
+from candlecast.forecast import Forecast
+from candlecast.linear import Ridge
+from candlecast.market import NOTHING, KnownCandles, market_around, part_series
+from candlecast.table import Table, Target
 from candlecast.targets import Targets, build_targets
-from candlecast.volatility import LAGS, volatility
+from candlecast.volatility import LAGS
 
-FORMAT = 1
+FORMAT = 2
 
-_CALIBRATION_SHARE = 0.15
-_FEWEST_ROWS = 400
 _FEWEST_OWN = 500
 _LEAST_MOVE = 1e-3
 _MAX_BIN = 64
+_RIDGE_SHARE = 0.4
+_RIDGE_PENALTY = 4e4
+_NOTHING_BESIDE = np.array([], dtype=np.intp)
+_EVEN = 2.0  # a label of +-2 makes least squares the first Newton step of a logistic regression from even odds
 
 _COMMON = {"max_depth": 4, "min_child_weight": 200, "subsample": 0.6, "colsample_bytree": 0.4, "max_bin": _MAX_BIN}
 _NEXT = {
@@ -46,9 +53,16 @@ _SCALE = {"num_boost_round": 150, "eta": 0.05, "reg_lambda": 50}
 
 
 def direction_params(interval: Interval, horizon: int) -> dict[str, Any]:
-    """Return the classifier's settings: few rounds of hard regularised trees, no early stopping."""
+    """Return the classifier's settings: few rounds of four hard regularised trees each, no early stopping."""
     own = _NEXT.get(interval, _SLOW) if horizon == 1 else _FAR
-    return {**_COMMON, "objective": "binary:logistic", "base_score": 0.5, "eta": 0.03, **own}
+    return {
+        **_COMMON,
+        "objective": "binary:logistic",
+        "base_score": 0.5,
+        "eta": 0.03,
+        "num_parallel_tree": 4,
+        **own,
+    }
 
 
 def scale_params() -> dict[str, Any]:
@@ -56,55 +70,142 @@ def scale_params() -> dict[str, Any]:
     return {**_COMMON, "objective": "reg:gamma", **_SCALE}
 
 
+def ridge_share(interval: Interval, horizon: int) -> float:
+    """Return how much of the logit comes from the ridge regression instead of the trees."""
+    return _RIDGE_SHARE if (interval, horizon) == (Interval.M15, 1) else 0.0
+
+
 def shift_factor(horizon: int) -> float:
     """Return k of shift = k logit(p) m; further ahead the direction is hardly there, so less of it is believed."""
-    return 0.6 if horizon == 1 else 0.4
+    return 0.72 if horizon == 1 else 0.4
 
 
-@dataclass(frozen=True, slots=True)
-class _Calibration:
-    """Of held-out rows: median of |y| / scale, and the quantiles of (y - shift) / scale at `LEVELS`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Direction:
+    """Logit of a rise from some of the columns: trees, and beside them a ridge regression where it helps."""
 
-    median: float
-    quantiles: tuple[float, ...]
-    rows: int
+    own: int
+    beside: NDArray[np.intp]
+    trees: xgboost.Booster
+    ridge: Ridge | None
+    share: float
+
+    def logit(self, rows: FloatMatrix, slot: Floats | None) -> Floats:
+        read = _columns(rows, self.own, self.beside)
+        logit = _margins(self.trees, read)
+        return logit if self.ridge is None else (1 - self.share) * logit + self.share * self.ridge.predict(read, slot)
+
+    def facts(self) -> dict[str, Any]:
+        return {"own": self.own, "beside": self.beside.tolist(), "share": self.share}
+
+    def raw(self) -> Iterator[tuple[str, bytes]]:
+        yield "ubj", bytes(self.trees.save_raw("ubj"))
+        if self.ridge is not None:
+            yield "npy", self.ridge.to_bytes()
 
     @classmethod
-    def of(cls, y: Floats, logit: Floats, scale: Floats, k: float) -> Self:
-        median = float(np.median(np.abs(y) / scale))
-        error = np.abs(y / scale - k * logit * median)
-        return cls(median, tuple(conformal_quantiles(error[None])[0].tolist()), len(y))
+    def load(cls, name: str, artefacts: Mapping[str, bytes], facts: Mapping[str, Any]) -> Self:
+        ridge = artefacts.get(f"{name}.npy")
+        return cls(
+            int(facts["own"]),
+            np.array(facts["beside"], dtype=np.intp),
+            _load(artefacts[f"{name}.ubj"]),
+            None if ridge is None else Ridge.from_bytes(ridge),
+            float(facts["share"]),
+        )
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"median": self.median, "quantiles": list(self.quantiles), "rows": self.rows}
 
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        if len(stored["quantiles"]) != len(LEVELS):
-            raise ValueError("calibration holds another number of quantiles")
-        return cls(float(stored["median"]), tuple(map(float, stored["quantiles"])), int(stored["rows"]))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """What a forecast reads: features of the newest `last` cutoffs and of the `RECENT` rows before them."""
+
+    candles: Candles
+    rows: FloatMatrix
+    last: int
+    symbol: str
+
+    @property
+    def spec(self) -> FeatureSpec:
+        return FeatureSpec(self.candles.interval)
+
+    def targets(self, horizon: int) -> Targets:
+        """Return the targets of the last rows; those beyond the newest candle are not known."""
+        return build_targets(self.candles[len(self.candles) - len(self.rows) - LAGS + 1 :], horizon)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Head:
     """What one horizon needs."""
 
-    direction: xgboost.Booster
+    horizon: int
+    own: _Direction
+    market: _Direction | None
     scale: xgboost.Booster
     k: float
-    calibrations: Mapping[str, _Calibration]  # by symbol, "" pooled
+    calibrations: Mapping[str, Calibration]  # by symbol, "" pooled
 
-    def columns(self, horizon: int, rows: FloatMatrix, symbol: str, close: Floats, unit: Floats) -> Columns:
-        calibration = self.calibrations.get(symbol, self.calibrations[""])
-        logit, scale = _margins(self.direction, rows), np.exp(_margins(self.scale, rows))
-        shift = self.k * logit * scale * calibration.median
-        spread = scale[:, None] * np.array(calibration.quantiles)
+    def columns(self, reading: _Reading) -> Columns:
+        """Return the forecasts from the newest cutoffs."""
+        last, calibration = reading.last, self.calibrations.get(reading.symbol, self.calibrations[""])
+        targets = reading.targets(self.horizon)
+        scale = np.exp(_margins(self.scale, reading.rows[:, : len(reading.spec.own_names)]))
+        reach = scale[:, None] * np.array(calibration.quantiles)
+        errors = targets.scaled_return[-len(scale) :]
+        spread = recent_widening(errors, reach, last, self.horizon) * reach[-last:]
+        logit = self._logit(reading.rows[-last:], reading.spec)
+        shift = self.k * logit * scale[-last:] * calibration.median
+        unit, before = targets.unit[-last:], reading.candles.close[-last:]
+        close = before * np.exp(unit * shift)
+        opened = before * np.exp(unit * shift * (self.horizon - 1) / self.horizon)
+        size = scale[-last:] * unit / np.sqrt(self.horizon)
         return Columns(
-            horizon,
-            close * np.exp(unit * shift),
-            close[:, None] * np.exp(unit[:, None] * (shift[:, None] + spread)),
+            self.horizon,
+            close,
+            before[:, None] * np.exp(unit[:, None] * (shift[:, None] + spread)),
             1 / (1 + np.exp(-logit)),
+            open=opened,
+            high=np.maximum(opened * np.exp(size * calibration.rise), np.maximum(opened, close)),
+            low=np.minimum(opened * np.exp(size * calibration.fall), np.minimum(opened, close)),
+            range=opened * np.expm1(size * calibration.range),
         )
+
+    def _logit(self, rows: FloatMatrix, spec: FeatureSpec) -> Floats:
+        slot = _slot(rows, spec)
+        logit = self.own.logit(rows, slot)
+        if self.market is None:
+            return logit
+        known = np.isfinite(rows[:, self.market.beside]).all(axis=1)
+        return np.where(known, self.market.logit(rows, slot), logit)
+
+    def raw(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the artefacts by name."""
+        yield f"scale-{self.horizon}.ubj", bytes(self.scale.save_raw("ubj"))
+        for name, direction in self._directions():
+            for suffix, raw in direction.raw():
+                yield f"{name}-{self.horizon}.{suffix}", raw
+
+    def _directions(self) -> Iterator[tuple[str, _Direction]]:
+        yield "direction", self.own
+        if self.market is not None:
+            yield "market-direction", self.market
+
+    def direction_facts(self) -> dict[str, Any]:
+        """Return what the directions need beside their artefacts, JSON-able."""
+        return {name: direction.facts() for name, direction in self._directions()}
+
+    def calibration_facts(self) -> dict[str, Any]:
+        """Return what turns direction and scale into a forecast, JSON-able."""
+        return {"k": self.k, "symbols": {name: one.to_dict() for name, one in self.calibrations.items()}}
+
+    @classmethod
+    def load(cls, horizon: int, artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Self:
+        """Return what gave these artefacts and facts."""
+        facts, calibration = manifest["directions"][str(horizon)], manifest["calibration"][str(horizon)]
+        directions = {name: _Direction.load(f"{name}-{horizon}", artefacts, stored) for name, stored in facts.items()}
+        calibrations = {name: Calibration.from_dict(one) for name, one in calibration["symbols"].items()}
+        scale = _load(artefacts[f"scale-{horizon}.ubj"])
+        market = directions.get("market-direction")
+        return cls(horizon, directions["direction"], market, scale, float(calibration["k"]), calibrations)
 
 
 class XGBForecaster:
@@ -118,7 +219,6 @@ class XGBForecaster:
         self._manifest = dict(manifest)
         self._interval = Interval(manifest["interval"])
         self._codes = {name: float(code) for code, name in enumerate(manifest["symbols"])}
-        self._window = int(manifest["features"]["window"])
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -128,7 +228,7 @@ class XGBForecaster:
     @property
     def window(self) -> int:
         """How many candles before the cutoff it reads."""
-        return self._window
+        return WINDOW
 
     @property
     def interval(self) -> Interval:
@@ -137,7 +237,7 @@ class XGBForecaster:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Everything but the boosters, JSON-able: features, training window, data hash, settings, calibration."""
+        """Everything but the artefacts, JSON-able: features, training window, data hash, settings, calibration."""
         return dict(self._manifest)
 
     @property
@@ -154,64 +254,69 @@ class XGBForecaster:
         seed: int = 0,
         threads: int = 1,
         train_end: datetime | None = None,
+        known: KnownCandles = NOTHING,
     ) -> Self:
         """Fit one pooled model on series of one interval and venue, from candles closed by `train_end`.
 
-        The intervals are calibrated on the last 15 % of the time, with boosters that saw only what was decided before
-        it; then the boosters are fitted again, with the same settings, on everything. Same candles, seed, threads and
-        library versions give the same model. Raises UsageError for mixed series or none, NotEnoughCandles.
+        The pooled series are each other's market; `known` may hold the shorter candles inside theirs. The scale learns
+        from what was decided before the last 15 % of the time, on which the intervals are calibrated; the direction
+        learns from everything. Same candles, seed, threads and library versions give the same model. Raises UsageError
+        for mixed series or none, NotEnoughCandles.
         """
         interval, venue = _common_kind(candles_by_series)
         seen = {s: _until(c, train_end) for s, c in sorted(candles_by_series.items())}
+        parts = {s: _until(known[s], train_end) for s in sorted(filter(None, map(part_series, seen))) if s in known}
         symbols = tuple(sorted({str(series.symbol) for series in seen}))
-        table = _Table.of(seen, symbols, sorted(set(horizons)))
-        matrix = xgboost.QuantileDMatrix(table.rows, max_bin=_MAX_BIN, nthread=threads)
-        runtime = {"seed": seed, "nthread": threads}
-        fitted = {h: _fit_head(table, matrix, h, interval, runtime) for h in table.targets}
-        artefacts = {name: raw for h, head in fitted.items() for name, raw in _raw(h, head)}
+        table = Table.of(seen, parts, symbols, sorted(set(horizons)))
+        fitting = _Fitting(table, FeatureSpec(interval), {"seed": seed, "nthread": threads})
+        heads = {horizon: fitting.head(horizon) for horizon in table.targets}
+        artefacts = {name: raw for head in heads.values() for name, raw in head.raw()}
         manifest = {
             "format": FORMAT,
             "kind": cls.name,
             "venue": venue,
             "interval": interval.value,
             "symbols": list(symbols),
-            "horizons": list(fitted),
+            "horizons": list(heads),
             "features": _feature_facts(FeatureSpec(interval)),
-            "training": {str(s): _window_facts(c) for s, c in seen.items()},
+            "training": {str(s): _window_facts(c) for s, c in {**seen, **parts}.items()},
             "trained_until": max(c.cutoff for c in seen.values() if len(c)).isoformat(),
             "calibrated_from": from_datetime64(table.split).isoformat(),
             "rows": len(table.cutoff),
-            "data_hash": data_hash(seen),
+            "data_hash": data_hash({**seen, **parts}),
             "seed": seed,
             "threads": threads,
-            "params": {str(h): {"direction": direction_params(interval, h), "scale": scale_params()} for h in fitted},
-            "calibration": {str(h): _calibration_facts(head) for h, head in fitted.items()},
+            "params": {str(h): _params(interval, h) for h in heads},
+            "directions": {str(h): head.direction_facts() for h, head in heads.items()},
+            "calibration": {str(h): head.calibration_facts() for h, head in heads.items()},
             "libraries": {"python": platform.python_version(), "numpy": np.__version__, "xgboost": xgboost.__version__},
             "artefacts": {name: hashlib.sha256(raw).hexdigest() for name, raw in artefacts.items()},
         }
-        return cls(fitted, artefacts, manifest)
+        return cls(heads, artefacts, manifest)
 
     def forecast(
         self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
     ) -> list[Forecast]:
         """Forecast from each of the last `last` cutoffs, oldest first, every horizon at each.
 
-        A symbol that training did not know, or None, gets the pooled calibration. Raises NotEnoughCandles and
-        GapInWindow for the candles, FeatureMismatch when they are of another interval.
+        A symbol that training did not know, or None, gets the pooled calibration. Of `known` it reads the symbols that
+        training knew. Raises NotEnoughCandles and GapInWindow for the candles, FeatureMismatch when they are of another
+        interval.
         """
         if candles.interval != self._interval:
             raise FeatureMismatch(f"this model forecasts {self._interval} candles, not {candles.interval}")
-        read = newest_unbroken(candles, self._window + last - 1, str(series or "the candles"))
+        read = newest_unbroken(candles, WINDOW + last - 1, str(series or "the candles"))
         symbol = str(series.symbol) if series else ""
-        rows = build_features(read, self._codes.get(symbol, np.nan), last=last)
-        sig = volatility(read[len(read) - last - LAGS + 1 :])[-last:]
-        close = read.close[-last:]
-        return assemble(
-            read, [head.columns(h, rows, symbol, close, sig * np.sqrt(h)) for h, head in self._heads.items()]
-        )
+        market = market_around(series, {s: c for s, c in known.items() if str(s.symbol) in {symbol, *self._codes}})
+        rows = build_features(read, self._codes.get(symbol, np.nan), RECENT + last, market)
+        reading = _Reading(read, rows, last, symbol)
+        return assemble(read, [head.columns(reading) for head in self._heads.values()])
 
     def to_bytes(self) -> dict[str, bytes]:
-        """Return the boosters in XGBoost's UBJSON by name; with `manifest` they are the whole model."""
+        """Return the boosters in XGBoost's UBJSON and the ridge regressions in numpy's format, by name.
+
+        With `manifest` they are the whole model.
+        """
         return dict(self._artefacts)
 
     @classmethod
@@ -223,8 +328,9 @@ class XGBForecaster:
         """
         try:
             _require_same_features(manifest)
-            heads = {int(h): _load_head(int(h), artefacts, manifest) for h in manifest["horizons"]}
-            return cls(heads, {name: bytes(artefacts[name]) for name in manifest["artefacts"]}, manifest)
+            checked = {name: _checked(name, artefacts, manifest) for name in manifest["artefacts"]}
+            heads = {int(h): _Head.load(int(h), checked, manifest) for h in manifest["horizons"]}
+            return cls(heads, checked, manifest)
         except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:
             raise ArtifactCorrupt(f"the model does not load: {type(error).__name__}: {error}") from error
 
@@ -241,97 +347,66 @@ def data_hash(candles_by_series: Mapping[Series, Candles]) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Table:
-    """The pooled rows that have features, and per horizon their targets."""
+class _Fitting:
+    """Fits the heads of one model on one table."""
 
-    rows: FloatMatrix
-    cutoff: Times
-    symbol: Floats
-    targets: Mapping[int, _Pooled]
-    symbols: tuple[str, ...]
-    split: np.datetime64
+    table: Table
+    spec: FeatureSpec
+    runtime: Mapping[str, int]
 
-    @classmethod
-    def of(cls, seen: Mapping[Series, Candles], symbols: tuple[str, ...], horizons: Sequence[int]) -> Self:
-        usable = {series: complete_windows(candles) for series, candles in seen.items()}
-        code = {series: float(symbols.index(str(series.symbol))) for series in seen}
-        cutoff = np.concatenate([c.close_time[usable[s]] for s, c in seen.items()])
-        if len(cutoff) < _FEWEST_ROWS:
-            window, longest = FeatureSpec(next(iter(seen)).interval).window, max(len(c) for c in seen.values())
-            need = window + _FEWEST_ROWS
-            raise NotEnoughCandles(
-                f"have {longest} candles in the longest series, need {need} without a gap", have=longest, need=need
-            )
-        return cls(
-            np.concatenate([build_features(c, code[s])[usable[s]] for s, c in seen.items()]),
-            cutoff,
-            np.concatenate([np.full(usable[s].sum(), code[s]) for s in seen]),
-            {h: _Pooled.of([(build_targets(c, h), usable[s]) for s, c in seen.items()]) for h in horizons},
-            symbols,
-            np.sort(cutoff)[int(len(cutoff) * (1 - _CALIBRATION_SHARE))],
-        )
+    def head(self, horizon: int) -> _Head:
+        target = self.table.targets[horizon]
+        scale = self._scale(target)
+        own, beside = self._direction(target, _NOTHING_BESIDE), self._known_beside()
+        market = self._direction(target, beside) if len(beside) else None
+        return _Head(horizon, own, market, scale, shift_factor(horizon), dict(self._calibrations(target, scale)))
 
+    def _known_beside(self) -> NDArray[np.intp]:
+        """Return the columns of market and parts that are known in most of the newest rows."""
+        first = len(self.spec.own_names)
+        newest = self.table.rows[self.table.cutoff >= self.table.split, first:]
+        return first + np.flatnonzero(np.isfinite(newest).mean(axis=0) > 0.5)
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pooled:
-    """Targets of one horizon on the pooled rows."""
+    def _direction(self, target: Target, beside: NDArray[np.intp]) -> _Direction:
+        own, share = len(self.spec.own_names), ridge_share(self.spec.interval, target.horizon)
+        rows = _columns(self.table.rows[target.moved], own, beside)
+        up = np.greater(target.y[target.moved], 0).astype(np.float64)
+        trees = self._train(rows, up, direction_params(self.spec.interval, target.horizon))
+        ridge = Ridge.fit(rows, _EVEN * (2 * up - 1), _RIDGE_PENALTY, _slot(rows, self.spec)) if share else None
+        return _Direction(own, beside, trees, ridge, share)
 
-    y: Floats
-    known: Bools
-    moved: Bools
-    target_time: Times
+    def _scale(self, target: Target) -> xgboost.Booster:
+        early = self.table.early(target)
+        size = np.maximum(np.abs(target.y[early]), _LEAST_MOVE)
+        return self._train(self.table.rows[early, : len(self.spec.own_names)], size, scale_params())
 
-    @classmethod
-    def of(cls, parts: Sequence[tuple[Targets, Bools]]) -> Self:
-        return cls(
-            np.concatenate([t.scaled_return[rows] for t, rows in parts]),
-            np.concatenate([t.known[rows] for t, rows in parts]),
-            np.concatenate([t.moved[rows] for t, rows in parts]),
-            np.concatenate([t.target_time[rows] for t, rows in parts]),
-        )
+    def _train(self, rows: FloatMatrix, label: Floats, params: dict[str, Any]) -> xgboost.Booster:
+        matrix = xgboost.QuantileDMatrix(rows, label, max_bin=_MAX_BIN, nthread=self.runtime["nthread"])
+        rounds = params.pop("num_boost_round")
+        booster = xgboost.train({**params, **self.runtime, "tree_method": "hist", "verbosity": 0}, matrix, rounds)
+        return _load(bytes(booster.save_raw("ubj")))
 
-
-def _fit_head(
-    table: _Table, matrix: xgboost.QuantileDMatrix, horizon: int, interval: Interval, runtime: Mapping[str, int]
-) -> _Head:
-    target, k = table.targets[horizon], shift_factor(horizon)
-    early = target.target_time <= table.split
-    held_out = target.known & (table.cutoff >= table.split)
-
-    def boosters(among: Bools) -> tuple[xgboost.Booster, xgboost.Booster]:
-        direction, scale = {**direction_params(interval, horizon), **runtime}, {**scale_params(), **runtime}
-        size = np.maximum(np.abs(np.nan_to_num(target.y)), _LEAST_MOVE)
-        return (
-            _train(matrix, direction, np.greater(target.y, 0).astype(np.float64), target.moved & among),
-            _train(matrix, scale, size, target.known & among),
-        )
-
-    first = boosters(early)
-    rows = table.rows[held_out]
-    logit, size = _margins(first[0], rows), np.exp(_margins(first[1], rows))
-    calibrations = dict(_calibrate(table, target.y[held_out], logit, size, table.symbol[held_out], k))
-    return _Head(*boosters(np.ones(len(early), dtype=bool)), k, calibrations)
+    def _calibrations(self, target: Target, scale: xgboost.Booster) -> Iterator[tuple[str, Calibration]]:
+        held_out = self.table.held_out(target)
+        if not held_out.any():
+            raise NotEnoughCandles("have 0 rows to calibrate the intervals on, need 1 or more", have=0, need=1)
+        size = np.exp(_margins(scale, self.table.rows[held_out, : len(self.spec.own_names)]))
+        symbol = self.table.symbol[held_out]
+        target = target[held_out]
+        yield "", Calibration.of(target, size)
+        for code, name in enumerate(self.table.symbols):
+            own = symbol == code
+            if own.sum() >= _FEWEST_OWN:
+                yield name, Calibration.of(target[own], size[own])
 
 
-def _train(matrix: xgboost.QuantileDMatrix, params: dict[str, Any], label: Floats, among: Bools) -> xgboost.Booster:
-    # Rows outside stay in the matrix with weight 0: one matrix is binned once and serves every booster.
-    matrix.set_label(label)
-    matrix.set_weight(among.astype(np.float64))
-    rounds = params.pop("num_boost_round")
-    booster = xgboost.train({**params, "tree_method": "hist", "verbosity": 0}, matrix, rounds)
-    return _load(bytes(booster.save_raw("ubj")))
+def _columns(rows: FloatMatrix, own: int, beside: NDArray[np.intp]) -> FloatMatrix:
+    """Return the series' own columns and those beside them."""
+    return np.hstack([rows[:, :own], rows[:, beside]])
 
 
-def _calibrate(
-    table: _Table, y: Floats, logit: Floats, scale: Floats, symbol: Floats, k: float
-) -> Iterator[tuple[str, _Calibration]]:
-    if not len(y):
-        raise NotEnoughCandles("have 0 rows to calibrate the intervals on, need 1 or more", have=0, need=1)
-    yield "", _Calibration.of(y, logit, scale, k)
-    for code, name in enumerate(table.symbols):
-        own = symbol == code
-        if own.sum() >= _FEWEST_OWN:
-            yield name, _Calibration.of(y[own], logit[own], scale[own], k)
+def _slot(rows: FloatMatrix, spec: FeatureSpec) -> Floats | None:
+    return rows[:, spec.names.index("slot")].astype(np.float64) if "slot" in spec.own_names else None
 
 
 def _margins(booster: xgboost.Booster, rows: FloatMatrix) -> Floats:
@@ -361,17 +436,9 @@ def _window_facts(candles: Candles) -> dict[str, Any]:
     return {"candles": len(candles), "start": start.isoformat(), "end": candles.cutoff.isoformat()}
 
 
-def _calibration_facts(head: _Head) -> dict[str, Any]:
-    return {"k": head.k, "symbols": {name: one.to_dict() for name, one in head.calibrations.items()}}
-
-
-def _names(horizon: int) -> tuple[str, str]:
-    return f"direction-{horizon}.ubj", f"scale-{horizon}.ubj"
-
-
-def _raw(horizon: int, head: _Head) -> Iterator[tuple[str, bytes]]:
-    for name, booster in zip(_names(horizon), (head.direction, head.scale), strict=True):
-        yield name, bytes(booster.save_raw("ubj"))
+def _params(interval: Interval, horizon: int) -> dict[str, Any]:
+    ridge = {"share": ridge_share(interval, horizon), "penalty": _RIDGE_PENALTY}
+    return {"direction": direction_params(interval, horizon), "ridge": ridge, "scale": scale_params()}
 
 
 def _load(raw: bytes) -> xgboost.Booster:
@@ -387,13 +454,6 @@ def _require_same_features(manifest: Mapping[str, Any]) -> None:
         raise FeatureMismatch(
             f"the model was fitted on features {theirs[:12]}, this code builds {ours[:12]}; train a new one"
         )
-
-
-def _load_head(horizon: int, artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> _Head:
-    raws = [_checked(name, artefacts, manifest) for name in _names(horizon)]
-    facts = manifest["calibration"][str(horizon)]
-    calibrations = {name: _Calibration.from_dict(one) for name, one in facts["symbols"].items()}
-    return _Head(_load(raws[0]), _load(raws[1]), float(facts["k"]), calibrations)
 
 
 def _checked(name: str, artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> bytes:

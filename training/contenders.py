@@ -51,6 +51,6 @@ def _yardstick(kind: type[Yardstick], seed: int, threads: int) -> Contender:
 def _ours(seed: int, threads: int) -> Fit:
     def fit(history: History, series: Series, horizons: Sequence[int]) -> Forecaster:
         alike = {s: c for s, c in history.items() if (s.venue, s.interval) == (series.venue, series.interval)}
-        return XGBForecaster.fit(alike, horizons, seed=seed, threads=threads)
+        return XGBForecaster.fit(alike, horizons, seed=seed, threads=threads, known=history)
 
     return fit

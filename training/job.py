@@ -13,6 +13,7 @@ from candlecast.candles import Candles, Interval, Series
 from candlecast.errors import CandlecastError, Interrupted, ModelError, UnknownSeries
 from candlecast.jobs import Run
 from candlecast.logs import log_context
+from candlecast.market import part_series
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import models
@@ -53,6 +54,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
     with run.database.begin() as connection:
         now = read_clock(connection, kind[0]).now()
         candles = {series: _candles(connection, series) for series in members}
+        parts = {part: _candles(connection, part) for part in filter(None, map(part_series, members))}
         champion = _champion(connection, kind)
     with run.interruptible():
         challenger = train(
@@ -63,6 +65,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
             threads=settings.train_threads,
             minimum=settings.min_train_candles,
             progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
+            known={part: those for part, those in parts.items() if len(those)},
         )
     return _register(run, kind, challenger, now)
 

@@ -20,6 +20,7 @@ from candlecast.errors import NotEnoughCandles, UsageError
 from candlecast.evaluation import Judged, Split, hold_out, judge, score
 from candlecast.features import complete_windows
 from candlecast.forecast import Forecaster
+from candlecast.market import NOTHING, KnownCandles
 from candlecast.promotion import Decision, PromotionPolicy, decide
 from candlecast.xgb import XGBForecaster
 
@@ -70,8 +71,9 @@ def train(
     minimum: int,
     progress: Progress,
     policy: PromotionPolicy | None = None,
+    known: KnownCandles = NOTHING,
 ) -> Challenger:
-    """Fit, judge and decide on series of one interval and venue.
+    """Fit, judge and decide on series of one interval and venue; `known` may hold the shorter candles inside theirs.
 
     Series with fewer than `minimum` candles are left out by name; NotEnoughCandles when that leaves none. Series that
     have enough share one hold-out, `HOLD_OUT` of their pooled rows. The decision is on the shortest horizon. A
@@ -82,10 +84,10 @@ def train(
     split = _split(kept, horizons)
     steps = _Steps(progress, step_count(len(kept)))
     steps.done(f"judging on cutoffs from {split.test_start:%Y-%m-%d %H:%M} UTC on")
-    twin = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, train_end=split.train_end)
+    twin = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, train_end=split.train_end, known=known)
     steps.done("fitted on what came before")
-    judged = _judge_all(kept, split, _judges(twin, champion), steps)
-    forecaster = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads)
+    judged = _judge_all(kept, known, split, _judges(twin, champion), steps)
+    forecaster = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, known=known)
     steps.done("fitted again on everything")
     decision = _decide(judged, champion, min(horizons), policy)
     scores = [row for name, by_series in judged.items() for row in _rows(name, by_series, split)]
@@ -139,12 +141,16 @@ def _judges(twin: Forecaster, champion: Forecaster | None) -> dict[str, Forecast
 
 
 def _judge_all(
-    candles: Mapping[Series, Candles], split: Split, judges: Mapping[str, Forecaster], steps: _Steps
+    candles: Mapping[Series, Candles],
+    known: KnownCandles,
+    split: Split,
+    judges: Mapping[str, Forecaster],
+    steps: _Steps,
 ) -> dict[str, Judgements]:
     judged: dict[str, Judgements] = {name: {} for name in judges}
     for series, those in candles.items():
         for name, forecaster in judges.items():
-            found = judge(forecaster, series, those, split.test_start, split.test_end)
+            found = judge(forecaster, series, those, split.test_start, split.test_end, {**known, **candles})
             judged[name][series] = found if name != CHAMPION else _unseen(found, forecaster)
         steps.done(f"judged {series}")
     return judged

@@ -105,7 +105,9 @@ def test_columns_do_not_depend_on_the_price_level(candles: Candles, model: XGBFo
         f"{name}_{h}" for h in (1, 5) for name in ("p_up", "predicted_move", "predicted_width")
     ]
     for name, column in cheap.columns.items():
-        np.testing.assert_allclose(dear.columns[name], column, rtol=1e-3, atol=1e-5, err_msg=name)
+        # One more or fewer recent miss moves an interval by a hundredth, and rounding may decide it.
+        tolerance = 3e-2 if name.startswith("predicted_width") else 1e-3
+        np.testing.assert_allclose(dear.columns[name], column, rtol=tolerance, atol=1e-5, err_msg=name)
 
 
 class _Bold:

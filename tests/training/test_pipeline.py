@@ -77,7 +77,7 @@ def test_scores_belong_to_a_twin_that_saw_nothing_of_the_hold_out(
     assert start - train_end == timedelta(minutes=75)
     twin = XGBForecaster.fit(walks, [1, 5], seed=1, train_end=train_end)
     for horizon in (1, 5):
-        judged = judge(twin, ETH, walks[ETH], start, end)[horizon]
+        judged = judge(twin, ETH, walks[ETH], start, end, walks)[horizon]
         for metric, value in score(judged).items():
             row = _value(challenger, ETH, horizon, "challenger", metric)
             assert (row.value, row.count, row.start, row.end) == (value, len(judged), start, end)

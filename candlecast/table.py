@@ -1,0 +1,108 @@
+"""The rows that a pooled model learns from: features and targets of several series, one under the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candlecast.candles import Bools, Candles, Floats, Series, Times
+from candlecast.errors import NotEnoughCandles
+from candlecast.features import WINDOW, FloatMatrix, build_features, complete_windows
+from candlecast.market import KnownCandles, market_around
+from candlecast.targets import Targets, build_targets
+
+FEWEST_ROWS = 400
+
+_CALIBRATION_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """One horizon's targets on the rows of a table; see `Targets`."""
+
+    horizon: int
+    y: Floats
+    rise: Floats
+    fall: Floats
+    range: Floats
+    target_time: Times
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Targets, Bools]]) -> Self:
+        """Return the chosen rows of each series, one under the other."""
+
+        def column(name: str) -> NDArray[np.float64]:
+            return np.concatenate([getattr(targets, name)[rows] for targets, rows in parts])
+
+        times = np.concatenate([targets.target_time[rows] for targets, rows in parts])
+        return cls(parts[0][0].horizon, column("scaled_return"), column("rise"), column("fall"), column("range"), times)
+
+    def __getitem__(self, rows: Bools) -> Self:
+        """Return some of the rows."""
+        rise, fall, span = self.rise[rows], self.fall[rows], self.range[rows]
+        return type(self)(self.horizon, self.y[rows], rise, fall, span, self.target_time[rows])
+
+    @property
+    def known(self) -> Bools:
+        """Rows whose target candle exists."""
+        return np.isfinite(self.y)
+
+    @property
+    def moved(self) -> Bools:
+        """Known rows whose close changed."""
+        return self.known & np.not_equal(self.y, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The pooled rows that have features, and the targets of each horizon.
+
+    `symbol` is the position in `symbols`. Intervals are calibrated on rows from `split` on, the newest 15 %, with
+    models that learned from targets decided by then.
+    """
+
+    rows: FloatMatrix
+    cutoff: Times
+    symbol: Floats
+    symbols: tuple[str, ...]
+    targets: Mapping[int, Target]
+    split: np.datetime64
+
+    @classmethod
+    def of(
+        cls, pool: Mapping[Series, Candles], known: KnownCandles, symbols: tuple[str, ...], horizons: Sequence[int]
+    ) -> Self:
+        """Build the table of a pool whose symbols are all among `symbols`; NotEnoughCandles when it is too short.
+
+        The series of the pool, and what belongs to them in `known`, are each other's market.
+        """
+        usable = {series: complete_windows(candles) for series, candles in pool.items()}
+        code = {series: float(symbols.index(str(series.symbol))) for series in pool}
+        cutoff = np.concatenate([c.close_time[usable[s]] for s, c in pool.items()])
+        if len(cutoff) < FEWEST_ROWS:
+            longest, need = max(len(c) for c in pool.values()), WINDOW + FEWEST_ROWS
+            raise NotEnoughCandles(
+                f"have {longest} candles in the longest series, need {need} without a gap", have=longest, need=need
+            )
+        beside = {**known, **pool}
+        features = [build_features(c, code[s], market=market_around(s, beside))[usable[s]] for s, c in pool.items()]
+        return cls(
+            np.concatenate(features),
+            cutoff,
+            np.concatenate([np.full(usable[s].sum(), code[s]) for s in pool]),
+            symbols,
+            {h: Target.of([(build_targets(c, h), usable[s]) for s, c in pool.items()]) for h in horizons},
+            np.sort(cutoff)[int(len(cutoff) * (1 - _CALIBRATION_SHARE))],
+        )
+
+    def early(self, target: Target) -> Bools:
+        """Mark the rows whose targets were decided by `split`."""
+        return target.known & (target.target_time <= self.split)
+
+    def held_out(self, target: Target) -> Bools:
+        """Mark the rows that intervals are calibrated on."""
+        return target.known & (self.cutoff >= self.split)
