@@ -88,12 +88,13 @@ def backtest(judged: Judged, interval: Interval, rule: ThresholdRule, costs: Cos
     position = rule.positions(judged.p_up)
     gross = position * (judged.realised / judged.last_close - 1)
     turned = _turnover(position, judged, interval)
-    net = gross - costs.per_side * turned
+    net: Floats = gross - costs.per_side * turned
+    equity: Floats = np.multiply.accumulate(1 + net)
     turnover = float(turned.sum())
     return Backtest(
         rule,
         net,
-        np.cumprod(1 + net),
+        equity,
         turnover,
         float(np.abs(position).mean()) if len(position) else 0.0,
         float(gross.sum()) / turnover - (costs.per_side - costs.fee) if turnover else None,

@@ -235,15 +235,17 @@ def auc(chance: Floats, up: Bools) -> float:
     return float((ranks[up].sum() - rises * (rises + 1) / 2) / (rises * falls))
 
 
-def newey_west_variance(values: Floats, horizon: int) -> float:
+def newey_west_variance(values: Floats, horizon: int, lags: int | None = None) -> float:
     """Return the variance of the mean of `values`, allowing for dependence between neighbours.
 
-    Bartlett weights: Newey and West (1987), Econometrica 55. Lags: floor(4 (n / 100)^(2/9)), the rule of Newey and
-    West (1994), Review of Economic Studies 61, but at least 4 (horizon - 1): targets overlap over horizon - 1 rows by
-    construction, and weights that have fallen to zero there would miss a quarter of that variance.
+    Bartlett weights: Newey and West (1987), Econometrica 55. Lags, where not given: floor(4 (n / 100)^(2/9)), the rule
+    of Newey and West (1994), Review of Economic Studies 61, but at least 4 (horizon - 1): targets overlap over
+    horizon - 1 rows by construction, and weights that have fallen to zero there would miss a quarter of that variance.
     """
     count = len(values)
-    lags = min(max(4 * (horizon - 1), int(4 * (count / 100) ** (2 / 9))), count - 1)
+    if lags is None:
+        lags = max(4 * (horizon - 1), int(4 * (count / 100) ** (2 / 9)))
+    lags = min(lags, count - 1)
     centred = values - values.mean()
     total = float(centred @ centred)
     for lag in range(1, lags + 1):
@@ -275,19 +277,19 @@ class DieboldMariano:
     count: int
 
 
-def diebold_mariano(losses: Floats, other_losses: Floats, horizon: int) -> DieboldMariano:
+def diebold_mariano(losses: Floats, other_losses: Floats, horizon: int, lags: int | None = None) -> DieboldMariano:
     """Compare two forecasters' losses on the same cutoffs, in time order.
 
     Diebold and Mariano (1995), Journal of Business and Economic Statistics 13, with the small-sample correction and
     Student's t of Harvey, Leybourne and Newbold (1997), International Journal of Forecasting 13; the variance is
-    Newey and West's, which unlike theirs cannot be negative. Losses that never differ give p = 0.5, fewer than
-    `MINIMUM_SCORED` give NaN.
+    Newey and West's with that many `lags`, which unlike theirs cannot be negative. Losses that never differ give
+    p = 0.5, fewer than `MINIMUM_SCORED` give NaN.
     """
     difference = losses - other_losses
     count = len(difference)
     if count < MINIMUM_SCORED:
         return DieboldMariano(float(difference.mean()) if count else math.nan, math.nan, math.nan, count)
-    mean, variance = float(difference.mean()), newey_west_variance(difference, horizon)
+    mean, variance = float(difference.mean()), newey_west_variance(difference, horizon, lags)
     if variance <= 0:
         p_value = 0.5 if mean == 0 else float(mean > 0)
         return DieboldMariano(mean, 0.0 if mean == 0 else math.copysign(math.inf, mean), p_value, count)

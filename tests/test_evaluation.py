@@ -1,6 +1,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from sklearn.metrics import (  # type: ignore[import-untyped]  # ships no types
     mean_pinball_loss,
     roc_auc_score,
 )
+from statsmodels.tsa.stattools import diebold_mariano_test  # type: ignore[import-untyped]  # ships no types
 
 from candlecast.baseline import NaiveForecaster
-from candlecast.candles import Candles, Interval, Series, from_datetime64
+from candlecast.candles import Candles, Floats, Interval, Series, from_datetime64
 from candlecast.evaluation import (
     Judged,
     auc,
@@ -235,6 +237,44 @@ def test_diebold_mariano_shrinks_by_the_harvey_correction() -> None:
     ours = diebold_mariano(difference, np.zeros(120), 5)
     assert ours.statistic == pytest.approx(plain * correction)
     assert ours.p_value == pytest.approx(stats.t.cdf(plain * correction, 119))
+
+
+def _shuffled(random: Random) -> Floats:
+    """Return 0..99 in the order in which Python 2's random.sample drew them."""
+    pool, drawn = list(range(100)), []
+    for left in range(100, 0, -1):
+        at = int(random.random() * left)
+        drawn.append(float(pool[at]))
+        pool[at] = pool[left - 1]
+    return np.array(drawn)
+
+
+@pytest.mark.parametrize(
+    ("power", "statistic", "p_value"),
+    [
+        (1, 1.3275742446369585, 0.18737195617455585),
+        (2, 1.2112523589452902, 0.22868210381769466),
+        (4, 0.9124498079287283, 0.36374861695187799),
+    ],
+)
+def test_diebold_mariano_gives_the_published_numbers(power: int, statistic: float, p_value: float) -> None:
+    # The worked example in the documentation of github.com/johntwk/Diebold-Mariano-Test (random.seed(123), h = 1,
+    # losses |e|, e^2 and e^4), two-sided p.
+    random = Random(123)  # noqa: S311  # the example's own generator
+    actual, first, second = (_shuffled(random) for _ in range(3))
+    ours = diebold_mariano(np.abs(actual - first) ** power, np.abs(actual - second) ** power, 1, lags=0)
+    assert ours.statistic == pytest.approx(statistic, rel=1e-12)
+    assert 2 * (1 - ours.p_value) == pytest.approx(p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize(("horizon", "lags"), [(1, 4), (5, 16)])
+def test_diebold_mariano_with_neighbours_is_that_of_another_library(horizon: int, lags: int) -> None:
+    random = np.random.default_rng(11)
+    real, first, second = random.normal(size=(3, 400))
+    theirs = diebold_mariano_test(real, first, second, lags=lags, criterion="mad", harvey_adj=True, horizon=horizon)
+    ours = diebold_mariano(np.abs(real - first), np.abs(real - second), horizon, lags=lags)
+    assert ours.statistic == pytest.approx(theirs.statistic, rel=1e-9)
+    assert 2 * min(ours.p_value, 1 - ours.p_value) == pytest.approx(theirs.pvalue, rel=1e-9)
 
 
 def test_diebold_mariano_says_nothing_of_equal_losses_and_of_few() -> None:
