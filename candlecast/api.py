@@ -24,12 +24,15 @@ class Problem(Shape):
     model_config = ConfigDict(extra="allow")
 
     type: str = "about:blank"
+    """Where the service explains this error, below its own address."""
     title: str
     status: int
     detail: str
     """A sentence that names the thing and the way out."""
     code: str
     """The machine's word for the error, such as `unknown_series`."""
+    request_id: str | None = None
+    """The request's id, which is also in the service's log."""
 
 
 class Bounds(Shape):

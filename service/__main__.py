@@ -4,9 +4,10 @@ import os
 import sys
 import tempfile
 
+from candlecast.logs import set_up_logs
 from candlecast.program import run_program
 from candlecast.serving import exit_cleanly_on_sigterm, require_free_port
-from candlecast.settings import Settings
+from candlecast.settings import Settings, load_settings
 
 
 def main() -> int:
@@ -23,6 +24,8 @@ def _serve(settings: Settings) -> int:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)
         import uvicorn
 
+        from service.protocol import BoundedProtocol
+
         uvicorn.run(
             "service.__main__:create_app",
             factory=True,
@@ -31,13 +34,16 @@ def _serve(settings: Settings) -> int:
             workers=settings.service_workers,
             access_log=False,
             log_config=None,
+            http=BoundedProtocol,
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=20,
         )
     return 0
 
 
 def create_app() -> object:
-    """Return the ASGI app of one worker."""
+    """Return the ASGI app of one worker, which logs like all others from its first line on."""
+    set_up_logs(load_settings().log_level)
     from service.app import Candlecast
 
     return Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees

@@ -10,8 +10,10 @@ from candlecast.settings import load_settings
 from candlecast.store.database import open_database
 from service.board import Board
 from service.follower import Follower
+from service.front import Front
 from service.limits import MeasuredRequests
 from service.routes import create_api, forecast_own_candles
+from service.tokens import TokenGate
 
 public_api = create_api()
 
@@ -35,6 +37,7 @@ class Candlecast:
         self.database = open_database(settings)
         self.board = Board(settings, self.database)
         self.follower = Follower(self.board)
+        public_api.state.gate = TokenGate(settings.api_tokens)
         public_api.state.board = self.board
         public_api.state.follower = self.follower
 
@@ -57,3 +60,6 @@ class Candlecast:
     def forecast(self, request: api.ForecastRequest, /) -> api.ComputedForecasts:
         """Forecast from a caller's own candles, as POST /v1/forecasts does."""
         return forecast_own_candles(self.board, request)
+
+
+Candlecast.add_asgi_middleware(Front, api=public_api)  # type: ignore[attr-defined]  # a Service since the decorator

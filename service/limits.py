@@ -1,15 +1,20 @@
-"""Two ASGI layers: one around the API that measures every request, one inside that refuses too large bodies."""
+"""Two ASGI layers: one around the API that measures every request, one around all that refuses too large bodies."""
 
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from candlecast.errors import TooLarge
 from candlecast.metrics import HTTP_SECONDS
+from service.problems import problem_response
 
+_MOST_DIGITS = 20
 _UNKNOWN = "unknown"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -42,25 +47,42 @@ class MeasuredRequests:
 
 
 class BoundedBodies:
-    """Stop reading a request's body at `max_request_bytes`, announced or not; the caller gets a 413."""
+    """Stop reading a request's body after `limit` bytes, announced or not; the caller gets a 413."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
+        self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = scope["app"].state.board.settings.max_request_bytes
-        read = 0
+        error = TooLarge(f"the body is larger than {self.limit} bytes; send fewer candles", most=self.limit)
+        if _announced(scope) > self.limit:
+            await problem_response(scope, error)(scope, receive, send)
+            return
+        read, answered, refused = 0, False, False
 
         async def bounded() -> Message:
-            nonlocal read
+            nonlocal read, refused
             message = await receive()
             read += len(message.get("body", b""))
-            if read > limit:
+            if read > self.limit and not answered:
+                refused = True
+                await problem_response(scope, error)(scope, receive, send)
                 # FastAPI lets only this class through while it reads a body.
-                raise HTTPException(413, f"the body is larger than {limit} bytes; send fewer candles")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return message
 
-        await self.app(scope, bounded, send)
+        async def unless_refused(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            if not refused:
+                await send(message)
+
+        await self.app(scope, bounded, unless_refused)
+
+
+def _announced(scope: Scope) -> int:
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < _MOST_DIGITS else 0

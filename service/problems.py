@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,13 +10,29 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from candlecast.api import Problem
-from candlecast.errors import CandlecastError, RateLimited, TemporaryError, Unauthorized
+from candlecast.errors import (
+    CandlecastError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    NotJson,
+    TemporaryError,
+    TooLarge,
+    Unauthorized,
+    UsageError,
+)
+from service.asking import asking
 
-log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+ERROR_PAGE = "/docs/errors"
+"""Where the service explains every error; a problem's `type` is its entry there."""
 
-_MEDIA_TYPE = "application/problem+json"
+_RETRY_SECONDS = 5
+_MOST_FIELDS = 20
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -25,52 +40,71 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(CandlecastError, _candlecast_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected_error)
 
 
-def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
-    """Return one problem body."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, **more)
-    return JSONResponse(body.model_dump(mode="json"), status_code=status, media_type=_MEDIA_TYPE)
+def problem_response(scope: Scope, error: CandlecastError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer to a request that ended in `error`."""
+    asked = asking(scope)
+    asked.code = error.code
+    body = Problem(
+        type=f"{asked.prefix}{ERROR_PAGE}#{error.code}",
+        title=HTTPStatus(error.http_status).phrase,
+        status=error.http_status,
+        detail=error.message,
+        code=error.code,
+        request_id=asked.id,
+        **error.details,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"), error.http_status, {**_headers(error), **(headers or {})}, MEDIA_TYPE
+    )
 
 
-async def _candlecast_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, CandlecastError)  # noqa: S101  # registered for this class
-    response = problem(error.http_status, error.code, error.message, **error.details)
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TemporaryError):
-        wait = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 5
-        response.headers["Retry-After"] = str(round(wait))
-    return response
-
-
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
-    problems = error.errors()
+def invalid_request(problems: Sequence[Mapping[str, Any]], *, within: tuple[str, ...] = ()) -> UsageError:
+    """Return the error that names the fields which pydantic found wrong, below `within`."""
     if problems and problems[0]["type"] == "json_invalid":
         reason = problems[0].get("ctx", {}).get("error", "it cannot be read")
-        return problem(400, "not_json", f"the body is not JSON: {reason}")
-    errors = [{"where": _where(one["loc"]), "problem": one["msg"]} for one in problems[:20]]
-    first = errors[0]
+        return NotJson(f"the body is not JSON: {reason}")
+    errors = [{"where": _where((*within, *one["loc"])), "problem": one["msg"]} for one in problems[:_MOST_FIELDS]]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return problem(422, "invalid_request", f"{first['where']}: {first['problem']}{more}", errors=errors)
+    return InvalidRequest(f"{errors[0]['where']}: {errors[0]['problem']}{more}", errors=errors)
+
+
+def _headers(error: CandlecastError) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TemporaryError):
+        return {"Retry-After": str(round(getattr(error, "retry_after", None) or _RETRY_SECONDS))}
+    return {}
+
+
+async def _candlecast_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CandlecastError)  # noqa: S101  # registered for this class
+    return problem_response(request.scope, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
+    return problem_response(request.scope, invalid_request(error.errors()))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
-    if error.status_code == 400:  # FastAPI's own, for bytes that are no text or nest too deeply
-        return problem(400, "not_json", "the body is not JSON: it cannot be read")
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
-    detail = f"there is no {request.method} {request.url.path}; GET /openapi.json lists what there is"
-    response = problem(error.status_code, code, detail if error.status_code in (404, 405) else str(error.detail))
-    response.headers.update(error.headers or {})
-    return response
+    return problem_response(request.scope, _named(request, error), error.headers)
 
 
-async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-    return problem(500, "internal_error", "the service failed on this request; its log says why")
+def _named(request: Request, error: HTTPException) -> CandlecastError:
+    """Return the error of the tree that an error of the web framework means."""
+    missing = f"there is no {request.method} {request.url.path}; GET /openapi.json lists what there is"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return NotFound(missing)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed(missing)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's own, for bytes that are no text or nest too deeply
+        return NotJson("the body is not JSON: it cannot be read")
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # the layer around has answered already
+        return TooLarge("the body is too large")
+    return InternalError(str(error.detail))
 
 
 def _where(location: Sequence[Any]) -> str:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import hmac
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from candlecast import api, metrics
 from candlecast.candles import Candles, Interval
-from candlecast.errors import NotFound, StoreUnavailable, TooLarge, Unauthorized, UsageError
+from candlecast.errors import NotFound, StoreUnavailable, TooLarge, UsageError
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models, runs
 from candlecast.store.clocks import read_clock
 from candlecast.store.export import LEDGER_KINDS, stream_ledger
 from service import answers, stored
-from service.asked import BoardNow, Last, SeriesName, aware, board_of, configured, parse_series
+from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series
+from service.asking import asking
 from service.board import Board
 from service.exports import FILES, FileFormat, file_response
 from service.follower import Follower
-from service.limits import BoundedBodies
 from service.problems import handle_problems
 from service.processes import ServiceProcesses
+from service.tokens import Caller, audit
 
 # A check that is older says nothing about the ledger of now.
 _AUDIT_COUNTS = timedelta(minutes=10)
@@ -58,23 +57,7 @@ def create_api() -> FastAPI:
     app.include_router(stored.router, prefix="/v1", responses=_problems)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
-    app.add_middleware(BoundedBodies)
     return app
-
-
-def _caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
-    """Return the name of the token that the request carries; every token is compared, in constant time each."""
-    tokens = board_of(request).settings.api_tokens
-    if not tokens:
-        raise Unauthorized("no token is configured, so nothing can be changed; set CANDLECAST_API_TOKENS")
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("this needs a token; send it as `Authorization: Bearer ...`")
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    names = [name for name, known in tokens.items() if hmac.compare_digest(known, digest)]
-    if not names:
-        raise Unauthorized("this token is not known")
-    return names[0]
 
 
 @router.get("/forecasts/latest")
@@ -246,9 +229,7 @@ def read_run(board: BoardNow, run_id: int) -> api.Run:
 
 
 @router.post("/runs", status_code=202)
-def request_run(
-    board: BoardNow, request: api.RunRequest, response: Response, caller: Annotated[str, Depends(_caller)]
-) -> api.Run:
+def request_run(board: BoardNow, request: api.RunRequest, response: Response, caller: Caller, http: Request) -> api.Run:
     """Ask for a run. It starts as soon as no other run of its job is going on."""
     parameters: dict[str, object] = {}
     if request.series is not None:
@@ -258,7 +239,8 @@ def request_run(
     with board.database.begin() as connection:
         request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
         row = runs.recent(connection, limit=1, request_id=request_id)[0]
-    response.headers["Location"] = f"/v1/runs?request_id={request_id}"
+    audit(http, caller, f"asked for {request.job}", run_request=request_id, **parameters)
+    response.headers["Location"] = f"{asking(http.scope).prefix}/v1/runs?request_id={request_id}"
     return answers.run(row, datetime.now(UTC))
 
 

@@ -1,0 +1,124 @@
+"""What stands around all routes, BentoML's own too: request ids, the proxy's prefix, other origins, tokens, limits."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from candlecast.errors import InternalError
+from candlecast.logs import log_context
+from candlecast.settings import Settings
+from service.asking import REQUEST_ID, Asking, begin_asking
+from service.limits import BoundedBodies
+from service.problems import problem_response
+from service.tokens import ProtectedReading, TokenGate
+
+log = logging.getLogger(__name__)
+
+_LOGGED_PATH = 200
+
+
+class Front:
+    """The layers around BentoML's app, put together at the first request: only then the settings are known."""
+
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+        self.app = app
+        self.api = api
+        self._layers: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if self._layers is None:
+            self._layers = within_layers(self.app, self.api.state.board.settings, self.api.state.gate)
+        await self._layers(scope, receive, send)
+
+
+def within_layers(app: ASGIApp, settings: Settings, gate: TokenGate) -> ASGIApp:
+    """Return `app` inside the layers that the settings ask for; the last one here is the first that a request meets."""
+    app = BoundedBodies(app, settings.max_request_bytes)
+    if settings.protect_reading:
+        app = ProtectedReading(app, gate)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Content-Disposition", "Location", "Retry-After"],
+        )
+    if settings.root_path:
+        app = UnderPrefix(app, settings.root_path)
+    return LoggedRequests(app, settings.root_path)
+
+
+class UnderPrefix:
+    """Take the prefix off the path where the proxy in front has left it on."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == self.prefix or path.startswith(f"{self.prefix}/"):
+            scope["path"] = path[len(self.prefix) :] or "/"
+            scope["raw_path"] = scope["path"].encode()
+        await self.app(scope, receive, send)
+
+
+class LoggedRequests:
+    """Give each request an id, or keep the caller's own; answer with it, and log one line for each that failed.
+
+    An exception that nobody has handled ends here, as a line with its traceback. `prefix` is that of the service's
+    own links.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        known, begun, status = begin_asking(scope, self.prefix), time.perf_counter(), 0
+
+        async def identified(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = known.id
+            await send(message)
+
+        failure: Exception | None = None
+        with log_context(request_id=known.id):
+            try:
+                await self.app(scope, receive, identified)
+            except Exception as error:
+                failure = error
+                if not status:
+                    answer = InternalError("the service failed on this request; its log says why")
+                    await problem_response(scope, answer)(scope, receive, identified)
+            if failure or status >= 400:
+                _log(scope, known, status, time.perf_counter() - begun, failure)
+
+
+def _log(scope: Scope, known: Asking, status: int, seconds: float, failure: Exception | None) -> None:
+    path = scope["path"][:_LOGGED_PATH]
+    fields = {
+        "method": scope["method"],
+        "path": path,
+        "status": status,
+        "code": known.code,
+        "address": known.address,
+        "seconds": round(seconds, 4),
+    }
+    level = logging.ERROR if failure else logging.WARNING if status >= 500 else logging.INFO
+    log.log(level, "%s %s: %s", scope["method"], path, status, exc_info=failure, extra={"fields": fields})

@@ -1,0 +1,108 @@
+"""uvicorn's HTTP protocol with an end to what it reads of a request before any of our code sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from candlecast.errors import HeadTooLarge
+
+MOST_HEADERS = 100
+MOST_HEAD_BYTES = 64 * 1024
+
+_LINGER_SECONDS = 2.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuse a request line and headers of more than `MOST_HEAD_BYTES`, or more than `MOST_HEADERS` of them.
+
+    The parser itself would collect them without end.
+    """
+
+    _in_head = False
+    _unfinished = 0  # bytes received since the head began
+    _head = 0  # bytes of it that are parsed
+    _refused = False
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        """Count a piece of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header, or one after a body in chunks."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse()
+
+    def on_headers_complete(self) -> None:
+        """Let the request begin, unless it is refused."""
+        self._in_head, self._unfinished = False, 0
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the body's end."""
+        if not self._refused:
+            super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrives, as long as it may be a request that is read."""
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._in_head and not self._refused:
+            # Of a header that does not end the parser tells nothing.
+            self._unfinished += len(data)
+            if self._unfinished > MOST_HEAD_BYTES:
+                self._refuse()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless the request is refused already."""
+        if not self._refused:
+            super().send_400_response(msg)
+
+    def _count(self, length: int) -> None:
+        self._head += length
+        if self._head > MOST_HEAD_BYTES:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        error = HeadTooLarge(f"at most {MOST_HEADERS} headers and {MOST_HEAD_BYTES} bytes before the body are read")
+        body = json.dumps(
+            {
+                "type": f"/docs/errors#{error.code}",
+                "title": "Request Header Fields Too Large",
+                "status": error.http_status,
+                "detail": error.message,
+                "code": error.code,
+            }
+        )
+        lines = [
+            f"HTTP/1.1 {error.http_status} Request Header Fields Too Large",
+            "content-type: application/problem+json",
+            f"content-length: {len(body)}",
+            "connection: close",
+            "",
+            body,
+        ]
+        self.transport.write("\r\n".join(lines).encode())
+        # Closing at once, with data unread, would take the answer back on its way.
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.transport.close)

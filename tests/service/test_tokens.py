@@ -1,0 +1,83 @@
+"""Who a token belongs to, and what happens to those who guess."""
+
+import hashlib
+
+import pytest
+
+from candlecast.errors import TooManyAttempts, Unauthorized
+from service.tokens import Failures, TokenGate
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _gate(clock: Clock, **known: str) -> TokenGate:
+    return TokenGate({name: hashlib.sha256(token.encode()).hexdigest() for name, token in known.items()}, clock)
+
+
+def _fail(gate: TokenGate, address: str, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(Unauthorized):
+            gate.caller("Bearer wrong", address)
+
+
+def test_each_token_has_its_name() -> None:
+    gate = _gate(Clock(), anna="a", bert="b")
+    assert gate.caller("Bearer a", "::1") == "anna"
+    assert gate.caller("bearer b", "::1") == "bert"
+
+
+def test_ten_wrong_tokens_close_an_address_for_a_minute_also_for_the_right_one() -> None:
+    clock = Clock()
+    gate = _gate(clock, anna="a")
+    _fail(gate, "10.0.0.1", 10)
+    clock.now += 20
+    with pytest.raises(TooManyAttempts, match="in 40 seconds") as caught:
+        gate.caller("Bearer a", "10.0.0.1")
+    assert caught.value.retry_after == 40
+    assert gate.caller("Bearer a", "10.0.0.2") == "anna"
+    clock.now += 40
+    assert gate.caller("Bearer a", "10.0.0.1") == "anna"
+
+
+def test_failures_that_are_a_minute_apart_close_nothing() -> None:
+    clock = Clock()
+    gate = _gate(clock, anna="a")
+    for _ in range(3):
+        _fail(gate, "10.0.0.1", 9)
+        clock.now += 61
+    assert gate.caller("Bearer a", "10.0.0.1") == "anna"
+
+
+def test_who_sends_no_token_does_not_guess() -> None:
+    gate = _gate(Clock(), anna="a")
+    for header in (None, "", "Bearer", "Basic a") * 10:
+        with pytest.raises(Unauthorized):
+            gate.caller(header, "10.0.0.1")
+    assert gate.caller("Bearer a", "10.0.0.1") == "anna"
+
+
+def test_half_of_an_ipv6_address_is_the_callers_to_choose() -> None:
+    gate = _gate(Clock(), anna="a")
+    for last in range(10):
+        _fail(gate, f"2001:db8::{last}", 1)
+    with pytest.raises(TooManyAttempts):
+        gate.caller("Bearer a", "2001:db8::ffff")
+    assert gate.caller("Bearer a", "2001:db8:0:1::1") == "anna"
+
+
+def test_memory_of_failures_is_bounded() -> None:
+    failures = Failures(Clock(), most_addresses=5)
+    for last in range(100):
+        for _ in range(100):
+            failures.add(f"10.0.0.{last}")
+    assert len(failures) == 5
+    assert failures.wait("10.0.0.99") == 60
+    assert failures.wait("10.0.0.0") == 0
