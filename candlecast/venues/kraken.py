@@ -11,7 +11,7 @@ from candlecast.errors import CandlecastError, DataError, UnknownSeries, VenueUn
 from candlecast.settings import Settings
 from candlecast.venues.base import Fetched
 from candlecast.venues.http import Answer, HttpClient, rate_limited
-from candlecast.venues.live import Columns, LiveVenue, columns, moment, page, twice_if_empty
+from candlecast.venues.live import Columns, LiveVenue, columns, moment, page
 
 _SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 _PLACES = {"open_time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trades": 7}
@@ -35,7 +35,7 @@ class KrakenVenue(LiveVenue):
         now = self.now()
         if start >= end or start + series.interval.delta > now:
             return
-        rows = twice_if_empty(partial(self._ohlc, series), start, end)
+        rows = self._ohlc(series, start)
         times = rows["open_time"]
         if len(times) == 0:
             return
@@ -53,7 +53,7 @@ class KrakenVenue(LiveVenue):
     def _time(self) -> datetime:
         return moment(self._http.host, self._get("/0/public/Time", {}), lambda answer: answer["unixtime"])
 
-    def _ohlc(self, series: Series, start: datetime, _end: datetime) -> Columns:
+    def _ohlc(self, series: Series, start: datetime) -> Columns:
         params: dict[str, str | int] = {
             "pair": _spelling(series.symbol),
             "interval": series.interval.seconds // 60,

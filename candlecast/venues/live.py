@@ -95,9 +95,13 @@ class Paging:
             start = reached
 
     def _rows(self, start: datetime, stop: datetime) -> Columns:
-        rows = twice_if_empty(self.ask, start, stop)
-        inside = _between(rows, start, stop)
-        if len(rows["open_time"]) and not len(inside["open_time"]):
+        """Return what the exchange has; that it has nothing is believed when it says so twice."""
+        for _ in range(2):
+            rows = self.ask(start, stop)
+            inside = _between(rows, start, stop)
+            if len(inside["open_time"]):
+                return inside
+        if len(rows["open_time"]):
             raise VenueUnavailable(f"{self.source} answers for other times than {start} to {stop}; try again later")
         return inside
 
@@ -110,12 +114,6 @@ class Paging:
         closed = closes[closes <= to_ms(now)]
         newest = from_ms(closed.max()) if len(closed) else start
         return min(stop, max(newest, covered))
-
-
-def twice_if_empty(ask: Ask, start: datetime, stop: datetime) -> Columns:
-    """Return what an exchange has; that it has nothing is believed when it says so twice."""
-    rows = ask(start, stop)
-    return rows if len(rows["open_time"]) else ask(start, stop)
 
 
 def page(source: str, series: Series, rows: Columns, now: datetime, start: datetime, end: datetime) -> Fetched:

@@ -26,7 +26,8 @@ _NAME = re.compile(
 _HEADER = "ts,open,high,low,close,volume"
 _EXPORTED = _HEADER + ",quote_volume,trades,taker_buy_volume,source"
 """What `python -m candlecast.store export candles` writes; only the columns of `_HEADER` are played."""
-_ROW = np.dtype([(name, "i8" if name == "ts" else "f8") for name in _HEADER.split(",")])
+_COLUMNS = tuple(_HEADER.split(","))
+_ROW = np.dtype([(name, "i8" if name == "ts" else "f8") for name in _COLUMNS])
 _QUOTES = (
     "FDUSD",
     "TUSD",
@@ -264,9 +265,10 @@ def _line_at(text: bytes, moment: int) -> int:
 
 
 def _page(file: CandleFile, text: bytes) -> _Screened:
-    rows: NDArray[Any] = np.loadtxt(io.BytesIO(text), dtype=_ROW, delimiter=",", usecols=range(len(_ROW)), ndmin=1)
+    places = tuple(range(len(_COLUMNS)))
+    rows: NDArray[Any] = np.loadtxt(io.BytesIO(text), dtype=_ROW, delimiter=",", usecols=places, ndmin=1)
     candles, refused = Candles.screen(
-        file.series.interval, open_time=rows["ts"], **{name: rows[name] for name in _HEADER.split(",")[1:]}
+        file.series.interval, open_time=rows["ts"], **{name: rows[name] for name in _COLUMNS[1:]}
     )
     return candles, tuple(refused)
 

@@ -104,7 +104,10 @@ STOPPING = frozenset({Fault.BAN, Fault.RESTRICTED, Fault.FORBIDDEN})
 """Faults after which the exchange is not to be asked again: until the ban ends, or from this place at all."""
 
 DECEIVING = frozenset({Fault.EMPTY, Fault.HOLED, Fault.PRELIMINARY})
-"""Answers that could be true. A hole is found by a later look, a candle that was not final by reading it again."""
+"""Answers that could be true. A hole is found by a later look, a candle that was not final by reading it again.
+
+Of Coinbase, which answers for a window, SHORT and REPEATED answers could be true as well.
+"""
 
 REFUSED = frozenset({Fault.REPEATED, Fault.CONTRADICTORY, Fault.DISAGREEING})
 """Answers that are seen to be wrong: their rows are refused with a reason, or the fetch fails and may be repeated."""

@@ -174,7 +174,15 @@ def test_exchange_that_repeats_itself_is_given_up_on(server: BinanceServer, venu
     server.fail_next(200, body, times=9)
     with pytest.raises(VenueUnavailable, match="answers for other times"):
         list(venue.fetch(SERIES, START, END))
-    assert len(klines(server)) == 2
+    assert len(klines(server)) == 3
+
+
+def test_short_answers_cost_requests_and_nothing_else(server: BinanceServer, venue: BinanceVenue) -> None:
+    venue.now()
+    server.play([Fault.SHORT] * 3)
+    pages = list(venue.fetch(SERIES, START, END))
+    assert [len(page.candles) for page in pages] == [500, 500, 500, 1000]
+    assert prices(joined(iter(pages))) == CANDLES
 
 
 def test_row_that_contradicts_itself_is_refused_with_a_reason(server: BinanceServer, venue: BinanceVenue) -> None:

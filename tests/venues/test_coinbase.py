@@ -114,7 +114,7 @@ def test_rows_from_before_the_start_say_nothing(server: CoinbaseServer, venue: C
 
 def test_rows_from_after_the_end_are_an_answer_to_something_else(server: CoinbaseServer, venue: CoinbaseVenue) -> None:
     venue.now()
-    server.fail_next(200, json.dumps([[int(END.timestamp()), 1, 1, 1, 1, 1]]))
+    server.fail_next(200, json.dumps([[int(END.timestamp()), 1, 1, 1, 1, 1]]), times=2)
     with pytest.raises(VenueUnavailable, match="other times"):
         list(venue.fetch(SERIES, START, START + QUARTER))
 

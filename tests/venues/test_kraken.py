@@ -92,12 +92,9 @@ def test_nothing_is_asked_when_no_candle_can_have_closed(server: KrakenServer, v
     assert [request.path for request in server.requests] == ["/0/public/Time"]
 
 
-def test_empty_answer_is_asked_for_again_and_answers_for_nothing(server: KrakenServer, venue: KrakenVenue) -> None:
+def test_empty_answer_answers_for_nothing(server: KrakenServer, venue: KrakenVenue) -> None:
     venue.now()
     server.play([Fault.EMPTY])
-    [page] = venue.fetch(SERIES, END - 5 * QUARTER, END)
-    assert prices(page.candles) == CANDLES[-5:-1]
-    server.play([Fault.EMPTY, Fault.EMPTY])
     assert list(venue.fetch(SERIES, END - 5 * QUARTER, END)) == []
 
 
