@@ -45,6 +45,7 @@ CHART_DECIDES = frozenset(
         "api_base_url",
         "api_token",
         "api_tokens",
+        "coingecko_api_key",
         "cronjobs",
         "data_dir",
         "database_direct_url",
