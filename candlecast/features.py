@@ -191,7 +191,9 @@ def _own(interval: Interval) -> Mapping[str, _Transform]:
 
 @cache
 def _shared(interval: Interval) -> Mapping[str, _Transform]:
-    """Return the columns of the other symbols that are averaged."""
+    """Return the columns of the other symbols that are averaged; none where they were seen not to help."""
+    if interval not in PART_INTERVALS:
+        return {}
     wanted = [f"return_{lag}" for lag in _MARKET_LAGS] + [f"momentum_{count}" for count in _MARKET_MOMENTUM]
     wanted += ["close_location_0", "upper_wick_0", "lower_wick_0"]
     if interval.seconds < _HOUR:
@@ -333,7 +335,7 @@ def _market_columns(frame: Frame, others: Iterable[Sight]) -> Floats:
     """Return the mean of the other symbols' columns at the same close, over those that are known."""
     total = np.zeros((frame.rows, len(_market_names(frame.interval))))
     count = np.zeros(total.shape)
-    for sight in others:
+    for sight in others if total.size else ():
         rows, values = _seen(frame, sight)
         known = np.isfinite(values)
         total[rows] += np.where(known, values, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -42,6 +42,16 @@ def part_series(series: Series) -> Series | None:
     """Return the series of the shorter interval inside this one, None where no model looks at one."""
     interval = PART_INTERVALS.get(series.interval)
     return Series(series.venue, series.symbol, interval) if interval else None
+
+
+def neighbours(series: Series, among: Iterable[Series]) -> list[Series]:
+    """Return those that a model of this series looks at: the other symbols, and the shorter series inside all of them.
+
+    None for an interval whose models look at nothing but the series' own candles.
+    """
+    inside = PART_INTERVALS.get(series.interval)
+    wanted = {(series.venue, series.interval), (series.venue, inside)} if inside else set()
+    return sorted(one for one in among if (one.venue, one.interval) in wanted and one != series)
 
 
 def market_around(series: Series | None, known: KnownCandles) -> Market:

@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=2, gt=0)
     """How often the service and the dispatcher look for news where no notification arrives."""
 
+    market_patience: float = Field(default=3, ge=0)
+    """Most seconds that a forecast waits, after its candle arrived, for the other candles of the same moment that its
+    model looks at; then it is made without them."""
+
     max_request_bytes: int = Field(default=8_000_000, ge=1)
     """Largest request body that the service reads."""
 

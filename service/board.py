@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,12 +29,14 @@ from candlecast.errors import (
 )
 from candlecast.evaluation import MINIMUM_SCORED, skill_interval
 from candlecast.forecast import Forecast, Forecaster
+from candlecast.market import neighbours
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger, models
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from candlecast.xgb import XGBForecaster
+from service.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Board:
         self.series: dict[Series, SeriesBoard] = {series: SeriesBoard() for series in settings.series}
         self._champions: dict[tuple[str, Interval], Champion] = {}
         self._broken: set[str] = set()
+        self._awaited: dict[Series, tuple[datetime, float]] = {}
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
@@ -95,17 +99,24 @@ class Board:
             before = self.series if self.reached else {}
             # A new dictionary: whoever goes through the old one is not disturbed.
             self.series = {series: before.get(series, SeriesBoard()) for series in active}
+            windows = Windows(self.database, active)
             for kind, model_version in wanted.items():
-                self._load(kind, model_version)
+                self._load(kind, model_version, windows)
             for series, board in self.series.items():
                 champion = self._champions.get((series.venue, series.interval))
                 seen = (board.newest, board.champion, board.clock)
                 now = (newest.get(series), champion.id if champion else None, known[series.venue])
                 # A hole may have been filled, so who was silent tries again.
-                if series not in before or seen != now or board.silence:
-                    self.series[series] = self._speak(series, board, known[series.venue], champion)
+                speaks = series not in before or seen != now or board.silence
+                if speaks and not (champion and self._awaits_market(series, newest)):
+                    self.series[series] = self._speak(series, board, known[series.venue], champion, windows)
             self.reached = True
             self.away_since = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a forecast is put off until the other candles of its moment are there."""
+        return bool(self._awaited)
 
     def away(self) -> None:
         """Note that the database cannot be reached; what was said before is still answered."""
@@ -131,7 +142,24 @@ class Board:
             raise _no_forecast("these candles", error) from error
         return champion.id, [f for f in forecasts if horizons is None or f.horizon in horizons]
 
-    def _load(self, kind: tuple[str, Interval], model_version: str) -> None:
+    def _awaits_market(self, series: Series, newest: Mapping[Series, datetime]) -> bool:
+        """Return whether candles of the same moment are still to come, and the patience for them is not used up.
+
+        Series that are further behind than one candle are not on their way.
+        """
+        mine = newest.get(series)
+        beside = [newest[one] for one in neighbours(series, self.series) if one in newest]
+        cutoff, since = self._awaited.pop(series, (None, 0.0))
+        if mine is None or not any(mine - series.interval.delta <= one < mine for one in beside):
+            return False
+        if cutoff != mine:
+            since = time.monotonic()
+        awaits = time.monotonic() - since < self.settings.market_patience
+        if awaits:
+            self._awaited[series] = (mine, since)
+        return awaits
+
+    def _load(self, kind: tuple[str, Interval], model_version: str, windows: Windows) -> None:
         """Load a new champion and try it before it replaces the one that works; keep that one if it fails."""
         current = self._champions.get(kind)
         if (current and current.id == model_version) or model_version in self._broken:
@@ -141,7 +169,7 @@ class Board:
                 artefacts = models.read_artefacts(connection, model_version)
                 manifest = models.version(connection, model_version).manifest
             forecaster = XGBForecaster.from_bytes(artefacts, manifest)
-            self._try(forecaster, kind)
+            self._try(forecaster, kind, windows)
         except (ModelError, ValueError) as error:
             self._broken.add(model_version)
             log.error("champion %s is refused: %s", model_version, error)
@@ -149,23 +177,22 @@ class Board:
         self._champions[kind] = Champion(model_version, forecaster)
         log.info("champion %s answers for %s %s", model_version, *kind)
 
-    def _try(self, forecaster: Forecaster, kind: tuple[str, Interval]) -> None:
+    def _try(self, forecaster: Forecaster, kind: tuple[str, Interval], windows: Windows) -> None:
         """Let a new champion forecast every series that it will answer for; raise ValueError when it talks nonsense."""
         for series in self.series:
             if (series.venue, series.interval) == kind:
-                with self.database.begin() as connection:
-                    candles = candle_store.read_last(connection, series, forecaster.window)
                 with suppress(DataError):
-                    forecaster.forecast(series, candles)
+                    forecaster.forecast(series, windows.of(series), known=windows.around(series))
 
-    def _speak(self, series: Series, before: SeriesBoard, clock: VenueClock, champion: Champion | None) -> SeriesBoard:
+    def _speak(
+        self, series: Series, before: SeriesBoard, clock: VenueClock, champion: Champion | None, windows: Windows
+    ) -> SeriesBoard:
         """Forecast from the newest candle, write it down, and return what the ledger then holds."""
-        with self.database.begin() as connection:
-            candles = candle_store.read_last(connection, series, self.naive.window)
+        candles = windows.of(series)
         newest = candles.cutoff if len(candles) else None
         champion_id = champion.id if champion else None
         try:
-            entries = self._entries(series, candles, clock, champion)
+            entries = self._entries(series, clock, champion, windows)
         except (DataError, ValueError) as problem:
             # One series that makes no forecast must not keep the others waiting.
             error = problem if isinstance(problem, DataError) else _no_forecast(str(series), problem)
@@ -187,12 +214,14 @@ class Board:
             return []
         return [held for entry in entries for held in self._record(series, [entry])]
 
-    def _entries(self, series: Series, candles: Candles, clock: VenueClock, champion: Champion | None) -> list[Entry]:
+    def _entries(self, series: Series, clock: VenueClock, champion: Champion | None, windows: Windows) -> list[Entry]:
         """Return what is said now, as far as it is not too late: its target must lie ahead."""
+        candles = windows.of(series)
         said = [(models.NAIVE, "baseline", f) for f in self.naive.forecast(series, candles)]
         if champion:
             try:
-                said += [(champion.id, "champion", f) for f in champion.forecaster.forecast(series, candles)]
+                forecasts = champion.forecaster.forecast(series, candles, known=windows.around(series))
+                said += [(champion.id, "champion", f) for f in forecasts]
             except (NotEnoughCandles, ModelError, ValueError) as error:
                 log.info("the baseline answers for %s: %s", series, error)
         now = clock.now()

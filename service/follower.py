@@ -79,7 +79,7 @@ class Follower:
             return
         # In short steps, so that stopping does not have to wait for news.
         for _ in range(int(_LISTEN_SECONDS)):
-            if self._stop.is_set() or self._listener.wait(1.0):
+            if self._stop.is_set() or self._listener.wait(1.0) or self.board.waiting:
                 return
 
     def _hang_up(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from candlecast.candles import Candles, Interval, Series, to_ms
+from candlecast.forecast import Forecast
 from candlecast.settings import load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger, models
@@ -144,3 +145,67 @@ def _calibrations(node: Any) -> list[dict[str, Any]]:
         return []
     own = [node] if "quantiles" in node else []
     return own + [found for child in node.values() for found in _calibrations(child)]
+
+
+OTHER = Series.parse("replay:ETH-USDT:15m")
+PAIR = {REPLAYED: make_candles(1502), OTHER: make_candles(1502, seed=2)}
+
+
+def _pair_board(database: Database, database_url: str, patience: float) -> Board:
+    """Return a board of two symbols, which have 1,500 candles each, and of a champion that heeds both."""
+    settings = load_settings(database_url=database_url, series=f"{REPLAYED},{OTHER}", market_patience=patience)
+    with database.begin() as connection:
+        clocks.start_clock(connection, "replay", start=PAIR[REPLAYED].cutoff, speed=1e-9)
+    for series in PAIR:
+        _arrive(database, series, 1500)
+    model = XGBForecaster.fit({series: candles[:1500] for series, candles in PAIR.items()}, [1, 5])
+    _champion(json.loads(json.dumps(model.manifest)), model, "heedful", database)
+    return Board(settings, database)
+
+
+def _arrive(database: Database, series: Series, count: int) -> None:
+    candles = PAIR[series][:count]
+    with database.begin() as connection:
+        moment = {"moment": candles.cutoff + timedelta(minutes=1)}
+        connection.execute(text("UPDATE venue_status SET clock_start = :moment WHERE venue = 'replay'"), moment)
+        candle_store.upsert(connection, series, candles, source="test", now=candles.cutoff)
+
+
+def _expected(board: Board, count: int, known: int) -> Forecast:
+    forecaster = board.forecaster(REPLAYED, Interval.M15).forecaster
+    return forecaster.forecast(REPLAYED, PAIR[REPLAYED][:count], known={OTHER: PAIR[OTHER][:known]})[0]
+
+
+def test_a_forecast_waits_for_the_other_symbols_candle_of_the_same_moment(
+    database: Database, database_url: str
+) -> None:
+    board = _pair_board(database, database_url, patience=600)
+    board.refresh()
+    assert board.series[REPLAYED].said[1].answer.forecast == _expected(board, 1500, 1500)
+
+    _arrive(database, REPLAYED, 1501)
+    board.refresh()
+    assert board.series[REPLAYED].said[1].answer.forecast == _expected(board, 1500, 1500), "it waits"
+    assert board.waiting is True
+    _arrive(database, OTHER, 1501)
+    board.refresh()
+    heeding, alone = _expected(board, 1501, 1501), _expected(board, 1501, 1500)
+    assert heeding != alone
+    assert board.series[REPLAYED].said[1].answer.forecast == heeding
+    assert board.waiting is False
+
+
+def test_a_forecast_is_made_without_candles_that_do_not_come(database: Database, database_url: str) -> None:
+    board = _pair_board(database, database_url, patience=0)
+    board.refresh()
+    _arrive(database, REPLAYED, 1501)
+    board.refresh()
+    assert board.series[REPLAYED].said[1].answer.forecast == _expected(board, 1501, 1500)
+    assert not board.waiting
+
+
+def test_a_forecast_does_not_wait_for_a_series_that_is_far_behind(database: Database, database_url: str) -> None:
+    board = _pair_board(database, database_url, patience=600)
+    _arrive(database, REPLAYED, 1502)
+    board.refresh()
+    assert board.series[REPLAYED].said[1].answer.forecast == _expected(board, 1502, 1500)
