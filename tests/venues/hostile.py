@@ -201,6 +201,11 @@ class Exchange(ABC):
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
+    def script(self) -> tuple[Fault | Reply | None, ...]:
+        """What happens to the requests that are still to come."""
+        return tuple(self._script)
+
+    @property
     def unspent(self) -> int:
         """How many requests of the script are still to come."""
         return len(self._script)
