@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 Status = Literal["ok", "baseline", "abstained"]
 JobName = Literal["ingestion", "training", "drift"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Calendar = Literal["24/7", "weekdays"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _moment(value: object) -> object:
+    """Read epoch milliseconds; pydantic reads the rest, but would take small numbers for seconds."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | datetime):
+        raise ValueError("write a time like 2025-09-01T00:00:00Z, or epoch milliseconds")
+    if not isinstance(value, int):
+        return value
+    try:
+        return _EPOCH + timedelta(milliseconds=value)
+    except OverflowError:
+        raise ValueError("this time is after 9999; give epoch milliseconds") from None
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "minimum": 0}]}),
+]
+"""A time with its zone in RFC 3339, or epoch milliseconds."""
+WholeNumber = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
 
 
 class Shape(BaseModel):
@@ -117,26 +144,34 @@ class LatestForecasts(Shape):
 class CallerCandles(Shape):
     """Columns of equal length, oldest first."""
 
-    open_time: list[int]
+    open_time: list[WholeNumber]
     """Open times in epoch milliseconds, UTC."""
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float]
+    open: list[Number]
+    high: list[Number]
+    low: list[Number]
+    close: list[Number]
+    volume: list[Number]
 
 
-class ForecastRequest(Shape):
-    """A caller's own candles."""
+class ForecastOptions(Shape):
+    """What to forecast from a caller's own candles."""
 
     interval: str
-    candles: CallerCandles
+    """Such as `15m`."""
     series: str | None = None
     """Whose candles they are, where that is known: `binance:BTC-USDT:15m`. The model may know the symbol."""
-    horizons: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, min_length=1)
+    horizons: list[Annotated[WholeNumber, Field(ge=1)]] | None = Field(default=None, min_length=1)
     """Horizons to forecast; all that are configured when left out."""
-    last: int = Field(default=1, ge=1)
+    last: WholeNumber = Field(default=1, ge=1, le=5000)
     """Forecast from each of the last N cutoffs."""
+    calendar: Calendar = "24/7"
+    """`weekdays`, for daily candles: a missing day is one on which the market was closed, not a gap."""
+
+
+class ForecastRequest(ForecastOptions):
+    """A caller's own candles."""
+
+    candles: CallerCandles
 
 
 class ComputedForecast(Shape):
@@ -357,7 +392,7 @@ class RunRequest(Shape):
     job: JobName
     series: list[str] | None = None
     """Only these series; all that are configured when left out."""
-    start: datetime | None = None
+    start: Moment | None = None
     """Ingestion: from here on, instead of from where each series ends."""
 
 

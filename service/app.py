@@ -12,7 +12,8 @@ from service.board import Board
 from service.follower import Follower
 from service.front import Front
 from service.limits import MeasuredRequests
-from service.routes import create_api, forecast_own_candles
+from service.own_candles import own_forecasts
+from service.routes import create_api
 from service.tokens import TokenGate
 
 public_api = create_api()
@@ -59,7 +60,7 @@ class Candlecast:
     @bentoml.api(route="/forecast")  # type: ignore[untyped-decorator]  # as above
     def forecast(self, request: api.ForecastRequest, /) -> api.ComputedForecasts:
         """Forecast from a caller's own candles, as POST /v1/forecasts does."""
-        return forecast_own_candles(self.board, request)
+        return own_forecasts(self.board, request, request.candles.model_dump())
 
 
 Candlecast.add_asgi_middleware(Front, api=public_api)  # type: ignore[attr-defined]  # a Service since the decorator

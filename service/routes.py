@@ -11,13 +11,13 @@ from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from candlecast import api, metrics
-from candlecast.candles import Candles, Interval
-from candlecast.errors import NotFound, StoreUnavailable, TooLarge, UsageError
+from candlecast.candles import Interval
+from candlecast.errors import NotFound, StoreUnavailable, UsageError
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models, runs
 from candlecast.store.clocks import read_clock
 from candlecast.store.export import LEDGER_KINDS, stream_ledger
-from service import answers, stored
+from service import answers, own_candles, stored
 from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series
 from service.asking import asking
 from service.board import Board
@@ -54,6 +54,7 @@ def create_api() -> FastAPI:
     )
     handle_problems(app)
     app.include_router(router)
+    app.include_router(own_candles.router, prefix="/v1", responses=_problems)
     app.include_router(stored.router, prefix="/v1", responses=_problems)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
@@ -77,23 +78,6 @@ async def latest_forecasts(
     return api.LatestForecasts(forecasts=found)
 
 
-@router.post("/forecasts")
-def forecast_own_candles(board: BoardNow, request: api.ForecastRequest) -> api.ComputedForecasts:
-    """Forecast from a caller's own candles. Nothing is written into the ledger."""
-    interval = Interval.parse(request.interval)
-    series = parse_series(request.series) if request.series is not None else None
-    if series is not None and series.interval != interval:
-        raise UsageError(f"the series {series} does not have the interval {interval}")
-    count, most = len(request.candles.open_time), board.settings.max_request_candles
-    if count > most:
-        raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
-    candles = Candles.of(interval, **request.candles.model_dump())
-    model_version, forecasts = board.own_forecasts(series, candles, request.horizons, request.last)
-    return api.ComputedForecasts(
-        interval=str(interval), series=request.series, forecasts=list(answers.computed(model_version, forecasts))
-    )
-
-
 @router.get("/forecasts", response_model=api.LedgerRows, responses=FILES)
 def read_ledger(
     board: BoardNow,
@@ -101,8 +85,8 @@ def read_ledger(
     wanted_file: FileFormat,
     horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1,
     last: Last = 500,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    start: api.Moment | None = None,
+    end: api.Moment | None = None,
     role: Annotated[str | None, Query(pattern="^(champion|challenger|baseline)$")] = None,
 ) -> api.LedgerRows | Response:
     """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered.

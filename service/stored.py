@@ -30,8 +30,8 @@ def read_candles(
     series: SeriesName,
     wanted_file: FileFormat,
     last: Last = 500,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    start: api.Moment | None = None,
+    end: api.Moment | None = None,
 ) -> api.CandleColumns | Response:
     """Return stored candles with start <= open_time < end: the newest `last` of them, or all of them as a file."""
     wanted = parse_series(series)
@@ -53,8 +53,8 @@ def read_candles(
 def read_coverage(
     board: BoardNow,
     series: Annotated[str, Path(description="Such as `binance:BTC-USDT:15m`")],
-    start: Annotated[datetime | None, Query(description="The configured window's start when left out")] = None,
-    end: Annotated[datetime | None, Query(description="The venue's now when left out")] = None,
+    start: Annotated[api.Moment | None, Query(description="The configured window's start when left out")] = None,
+    end: Annotated[api.Moment | None, Query(description="The venue's now when left out")] = None,
 ) -> api.Coverage:
     """Return for every UTC day how many candles there should be, are stored, the venue lacks, and are missing."""
     wanted = parse_series(series)

@@ -10,9 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+from numpy.typing import NDArray
+
+from candlecast.errors import InvalidCandles, NotParquet, TooLarge
 from candlecast.store.export import Batch
 
 Format = Literal["csv", "parquet"]
+
+_PRICED = ("open", "high", "low", "close", "volume")
 
 MEDIA_TYPES: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
@@ -40,6 +45,48 @@ def encode(batches: Iterable[Batch], kinds: Mapping[str, str], format: Format) -
         yield sink.taken()
     writer.close()
     yield sink.taken()
+
+
+def read_candle_file(content: bytes, *, most_rows: int) -> dict[str, NDArray[Any]]:
+    """Return a Parquet file's candles as columns; the open time may be called `ts`, as in an export.
+
+    Columns of other names are not read. Raises NotParquet for what is no such file, TooLarge before any row is read.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(io.BytesIO(content))
+        groups = [file.metadata.row_group(place).num_rows for place in range(file.metadata.num_row_groups)]
+        if (rows := max(file.metadata.num_rows, sum(groups))) > most_rows:
+            raise TooLarge(f"{rows} candles are too many; send at most {most_rows}", have=rows, most=most_rows)
+        names = file.schema_arrow.names
+        wanted = {name: name for name in ("open_time", *_PRICED)}
+        if "open_time" not in names and "ts" in names:
+            wanted["open_time"] = "ts"
+        if missing := [name for name, stored in wanted.items() if stored not in names]:
+            raise NotParquet(f"the file has no column {missing[0]}; it needs {', '.join(wanted)}")
+        table = file.read(columns=list(wanted.values()), use_threads=False)
+        return {name: _as_numpy(name, table.column(stored)) for name, stored in wanted.items()}
+    except (pyarrow.ArrowException, OSError) as error:
+        raise NotParquet(f"the body is no Parquet file that can be read: {error}") from None
+
+
+def _as_numpy(name: str, column: Any) -> NDArray[Any]:
+    import pyarrow
+    from pyarrow import types
+
+    if name == "open_time":
+        if column.null_count:
+            raise InvalidCandles("column open_time holds nulls; give each candle its time")
+        if types.is_timestamp(column.type) and column.type.tz is not None:
+            column = column.cast(pyarrow.timestamp("ms", "UTC")).cast(pyarrow.int64())
+        if not types.is_integer(column.type):
+            raise InvalidCandles("column open_time must hold epoch milliseconds, or timestamps with a time zone")
+        return cast("NDArray[Any]", column.to_numpy())
+    if not (types.is_integer(column.type) or types.is_floating(column.type)):
+        raise InvalidCandles(f"column {name} must hold numbers, not {column.type}")
+    return cast("NDArray[Any]", column.cast(pyarrow.float64()).to_numpy())
 
 
 @contextmanager

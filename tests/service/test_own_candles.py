@@ -1,16 +1,21 @@
 """POST /v1/forecasts: a caller's own candles, right and wrong in every way."""
 
+import gzip
+import io
 import json
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from candlecast.baseline import NaiveForecaster
-from candlecast.candles import Interval
+from candlecast.candles import Candles, Interval
 from candlecast.forecast import LEVELS
 from tests.making import make_candles
 from tests.service.house import BTC, House, body
@@ -113,12 +118,22 @@ def _off_grid(content: Body) -> None:
 @pytest.mark.parametrize(
     ("spoil", "status", "code", "named"),
     [
-        pytest.param(_reverse, 422, "invalid_candles", "row 1, open_time", id="reversed"),
+        pytest.param(_reverse, 422, "invalid_candles", "open_time of row 1, open_time", id="reversed"),
         pytest.param(_drop_row(500), 422, "gap_in_window", "1 candles are missing from 2025-09-06 05:00", id="gap"),
-        pytest.param(_changed("high", 7, 1.0), 422, "invalid_candles", "row 7, open_time", id="high below low"),
-        pytest.param(_changed("close", 8, float("nan")), 422, "invalid_candles", "row 8, open_time", id="NaN"),
-        pytest.param(_changed("volume", 9, float("inf")), 422, "invalid_candles", "row 9, open_time", id="infinite"),
-        pytest.param(_changed("low", 3, -1.0), 422, "invalid_candles", "row 3, open_time", id="negative"),
+        pytest.param(_changed("high", 7, 1.0), 422, "invalid_candles", "high of row 7, open_time", id="high below low"),
+        pytest.param(_changed("low", 7, 1e9), 422, "invalid_candles", "low of row 7, open_time", id="low above high"),
+        pytest.param(_changed("close", 8, float("nan")), 422, "invalid_candles", "close of row 8, open_time", id="NaN"),
+        pytest.param(_changed("volume", 9, float("inf")), 422, "invalid_candles", "volume of row 9", id="infinite"),
+        pytest.param(_changed("volume", 9, -0.5), 422, "invalid_candles", "volume of row 9", id="negative volume"),
+        pytest.param(_changed("low", 3, -1.0), 422, "invalid_candles", "low of row 3, open_time", id="negative"),
+        pytest.param(_changed("close", 3, "101.5"), 422, "invalid_request", "body.candles.close.3", id="quoted"),
+        pytest.param(_changed("close", 3, True), 422, "invalid_request", "body.candles.close.3", id="truth"),
+        pytest.param(_changed("close", 3, 10**400), 422, "invalid_request", "body.candles.close.3", id="huge price"),
+        pytest.param(_changed("open_time", 3, 1.5), 422, "invalid_request", "body.candles.open_time.3", id="half time"),
+        pytest.param(_with(last="1"), 422, "invalid_request", "body.last", id="last as text"),
+        pytest.param(_with(last=5001), 422, "invalid_request", "body.last", id="last beyond all"),
+        pytest.param(_with(calendar="lunar"), 422, "invalid_request", "body.calendar", id="calendar"),
+        pytest.param(_with(calendar="weekdays"), 400, "usage_error", "is for candles of 1d, not of 15m", id="weekdays"),
         pytest.param(_changed("close", 3, None), 422, "invalid_request", "body.candles.close.3", id="null"),
         pytest.param(_changed("close", 3, "high"), 422, "invalid_request", "body.candles.close.3", id="text"),
         pytest.param(_changed("open_time", 0, 10**30), 422, "invalid_candles", "open_time", id="huge time"),
@@ -162,7 +177,10 @@ def test_too_many_candles_are_too_large(house: House) -> None:
         pytest.param(b'{"interval": "15m"', 400, "not_json", "the body is not JSON", id="cut"),
         pytest.param(b"\xff\xfe\x00", 400, "not_json", "the body is not JSON", id="not text"),
         pytest.param(b"[" * 100_000, 400, "not_json", "the body is not JSON", id="too deep"),
-        pytest.param(b"", 422, "invalid_request", "body", id="empty"),
+        pytest.param(b"", 400, "not_json", "the body is not JSON", id="empty"),
+        pytest.param('{"interval": "15m"}'.encode("utf-16"), 400, "not_json", "the body is not JSON", id="UTF-16"),
+        pytest.param(b'{"last": 1' + b"0" * 5000 + b"}", 400, "not_json", "the body is not JSON", id="long number"),
+        pytest.param(b'{"last": 1, "last": 2}', 400, "not_json", "names the field 'last' more than once", id="twice"),
         pytest.param(b"[]", 422, "invalid_request", "body", id="a list"),
         pytest.param(b"null", 422, "invalid_request", "body", id="null"),
         pytest.param(b" " * 8_000_001, 413, "too_large", "the body is larger than 8000000 bytes", id="huge"),
@@ -199,3 +217,141 @@ def test_prices_from_which_no_number_follows_are_refused(house: House) -> None:
     answer = house.http.post("/v1/forecasts", json=sent)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_candles")
     assert "check their prices" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        pytest.param({"content-type": "text/plain"}, b"{}", id="text"),
+        pytest.param({"content-type": "application/x-www-form-urlencoded"}, b"{}", id="form"),
+        pytest.param({"content-type": "application/json; charset=latin-1"}, b"{}", id="charset"),
+        pytest.param({"content-type": "application/json", "content-encoding": "gzip"}, gzip.compress(b"{}"), id="gzip"),
+        pytest.param({}, b"{}", id="none"),
+    ],
+)
+def test_a_body_of_another_kind_is_refused(house: House, headers: dict[str, str], content: bytes) -> None:
+    response = house.http.post("/v1/forecasts", content=content, headers=headers)
+    _expect_problem(response, 415, "unsupported_media_type", "send the body")
+
+
+def _parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    sink = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), sink, **options)
+    return sink.getvalue()
+
+
+def _columns(candles: Candles) -> dict[str, Any]:
+    return {name: candles.columns()[name] for name in ("open_time", "open", "high", "low", "close", "volume")}
+
+
+def _post_parquet(house: House, content: bytes, **query: Any) -> httpx.Response:
+    headers = {"content-type": "application/vnd.apache.parquet"}
+    return house.http.post("/v1/forecasts", params={"interval": "15m", **query}, content=content, headers=headers)
+
+
+def test_a_parquet_body_gets_what_json_gets(house: House) -> None:
+    response = _post_parquet(house, _parquet(_as_utc(_columns(CANDLES))), last=3, horizons=[5])
+    assert response.status_code == 200, response.text
+    assert response.json()["forecasts"] == _forecasts(house, body(CANDLES, last=3, horizons=[5]))
+    numbered = {**_columns(CANDLES), "open_time": CANDLES.open_time.astype(np.int64), "source": ["x"] * len(CANDLES)}
+    assert _post_parquet(house, _parquet(numbered), last=3, horizons=[5]).json() == response.json()
+
+
+def _as_utc(columns: dict[str, Any]) -> dict[str, Any]:
+    return {**columns, "open_time": pyarrow.array(columns["open_time"], pyarrow.timestamp("ms", "UTC"))}
+
+
+def test_an_exported_file_can_be_sent_back(house: House) -> None:
+    exported = house.http.get("/v1/candles", params={"series": str(BTC), "format": "parquet"}).content
+    response = _post_parquet(house, exported, interval="4h", horizons=[1])
+    assert response.status_code == 200, response.text
+    assert response.json()["forecasts"][0]["point"] == house.latest(BTC)["point"]
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "status", "code", "named"),
+    [
+        pytest.param(b"PAR1 not really PAR1", {}, 400, "not_parquet", "no Parquet file", id="no file"),
+        pytest.param(b"", {}, 400, "not_parquet", "no Parquet file", id="empty"),
+        pytest.param(_parquet({"open_time": [1]}), {}, 400, "not_parquet", "has no column open", id="columns"),
+        pytest.param(_parquet(_columns(CANDLES)), {}, 422, "invalid_candles", "with a time zone", id="naive times"),
+        pytest.param(
+            _parquet({**_as_utc(_columns(CANDLES)), "low": ["1"] * 560}),
+            {},
+            422,
+            "invalid_candles",
+            "column low must hold numbers, not string",
+            id="text",
+        ),
+        pytest.param(
+            _parquet({**_as_utc(_columns(CANDLES)), "low": [None, *CANDLES.low[1:]]}),
+            {},
+            422,
+            "invalid_candles",
+            "low of row 0",
+            id="null",
+        ),
+        pytest.param(
+            _parquet(dict.fromkeys(_columns(CANDLES), np.ones(1_000_000, dtype=np.int64))),
+            {},
+            413,
+            "too_large",
+            "1000000 candles are too many",
+            id="a million rows",
+        ),
+        pytest.param(
+            _parquet(_as_utc(_columns(CANDLES))),
+            {"interval": ""},
+            400,
+            "usage_error",
+            "unknown interval ''",
+            id="interval",
+        ),
+        pytest.param(b"", {"last": "0"}, 422, "invalid_request", "query.last", id="last"),
+    ],
+)
+def test_a_wrong_parquet_body_gets_a_problem(
+    house: House, content: bytes, query: dict[str, str], status: int, code: str, named: str
+) -> None:
+    _expect_problem(_post_parquet(house, content, **query), status, code, named)
+
+
+def test_each_kind_of_body_has_its_own_place_for_options(house: House) -> None:
+    headers = {"content-type": "application/vnd.apache.parquet"}
+    response = house.http.post("/v1/forecasts", content=b"", headers=headers)
+    _expect_problem(response, 400, "usage_error", "needs the query parameter interval")
+    response = house.http.post("/v1/forecasts?last=2", json=body(CANDLES))
+    _expect_problem(response, 400, "usage_error", "last belongs into the body")
+
+
+def _trading_days(count: int) -> Candles:
+    """Return daily candles of weekdays only; the newest opens on Friday the 5th of September 2025."""
+    days = make_candles(2 * count, Interval.D1, start=datetime(2025, 9, 6, tzinfo=UTC) - timedelta(days=2 * count))
+    return days[np.array([moment.astype("datetime64[D]").astype(object).weekday() < 5 for moment in days.open_time])]
+
+
+def test_weekends_are_no_gaps_of_a_market_that_closes(house: House) -> None:
+    candles = _trading_days(420)
+    response = _post(house, body(candles))
+    _expect_problem(response, 422, "gap_in_window", "are missing")
+    near, far = _forecasts(house, body(candles, calendar="weekdays"))
+    assert near["cutoff"] == "2025-09-06T00:00:00Z", "Friday's close"
+    assert near["target_time"] == "2025-09-09T00:00:00Z", "Monday's close"
+    assert far["target_time"] == "2025-09-13T00:00:00Z", "the close of the Friday after"
+    assert near["last_close"] == candles.close[-1]
+    step = np.arange(len(candles)) * candles.interval.step
+    counted = replace(candles, open_time=candles.open_time[0] + step)
+    (plain, _) = NaiveForecaster([1, 5]).forecast(None, counted)
+    assert list(near["quantiles"].values()) == list(plain.quantiles)
+
+
+def test_of_earlier_trading_days_the_target_is_the_candle_that_came(house: House) -> None:
+    candles = _trading_days(420)
+    holiday = np.ones(len(candles), dtype=bool)
+    holiday[-3] = False
+    found = _forecasts(house, body(candles[holiday], calendar="weekdays", last=3, horizons=[1]))
+    assert [(one["cutoff"][:10], one["target_time"][:10]) for one in found] == [
+        ("2025-09-03", "2025-09-05"),
+        ("2025-09-05", "2025-09-06"),
+        ("2025-09-06", "2025-09-09"),
+    ]

@@ -1,0 +1,64 @@
+"""Bodies of requests, read strictly: of a known kind, in UTF-8, each field once, each of its own type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from candlecast.api import Shape
+from candlecast.errors import NotJson, UnsupportedMediaType
+from service.problems import invalid_request
+
+JSON = "application/json"
+PARQUET = "application/vnd.apache.parquet"
+
+Body = TypeVar("Body", bound=Shape)
+
+
+async def read_body(request: Request, *kinds: str) -> tuple[str, bytes]:
+    """Return the body and its kind, one of `kinds`; raise UnsupportedMediaType for any other."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    kind = kind.strip().lower()
+    charset = parameters.strip().lower().replace('"', "")
+    if kind not in kinds or (charset and charset not in ("charset=utf-8", "charset=utf8")):
+        raise UnsupportedMediaType(f"send the body with content-type {' or '.join(kinds)}")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("send the body as it is, without content-encoding")
+    return kind, await request.body()
+
+
+def parse_json(shape: type[Body], content: bytes) -> Body:
+    """Return a body of JSON as its shape; raise NotJson or InvalidRequest, which name what is wrong."""
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=_each_once)
+    except RecursionError:
+        raise NotJson("the body is not JSON that can be read: it nests too deeply") from None
+    except ValueError as error:
+        raise NotJson(f"the body is not JSON: {error}") from None
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        raise invalid_request(error.errors(include_url=False, include_input=False), within=("body",)) from None
+
+
+def json_body(shape: type[Body]) -> Callable[[Request], Awaitable[Body]]:
+    """Return the dependency that reads a body of JSON as `shape`."""
+
+    async def read(request: Request) -> Body:
+        _, content = await read_body(request, JSON)
+        return parse_json(shape, content)
+
+    return read
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJson(f"the body names the field {twice!r} more than once")
+    return found

@@ -1,0 +1,146 @@
+"""POST /v1/forecasts: what the champion, or the baseline, says about a caller's own candles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
+
+from candlecast import api
+from candlecast.candles import Candles, Interval, from_datetime64
+from candlecast.errors import InvalidCandles, TooLarge, UsageError
+from candlecast.forecast import Forecast
+from candlecast.store.files import read_candle_file
+from service import answers
+from service.asked import BoardNow, parse_series
+from service.board import Board
+from service.bodies import JSON, PARQUET, parse_json, read_body
+
+router = APIRouter()
+
+_PRICES = ("open", "high", "low", "close")
+_VALUES = (*_PRICES, "volume")
+_SATURDAY = 5
+
+
+class FileOptions(api.ForecastOptions):
+    """The options of a Parquet body, which has no place for them; with JSON they belong into the body."""
+
+    interval: str | None = None  # type: ignore[assignment]  # needed with Parquet only
+    horizons: list[Annotated[int, Field(ge=1)]] | None = None
+    last: int = Field(default=1, ge=1, le=5000)
+    calendar: Literal["24/7", "weekdays"] = "24/7"
+
+
+Asked = tuple[api.ForecastOptions, Mapping[str, Any]]
+
+
+async def _body(request: Request) -> tuple[str, bytes]:
+    return await read_body(request, JSON, PARQUET)
+
+
+def _asked(
+    board: BoardNow,
+    body: Annotated[tuple[str, bytes], Depends(_body)],
+    options: Annotated[FileOptions, Query()],
+) -> Asked:
+    """Return the options and the candles' columns of either kind of body."""
+    kind, content = body
+    most = board.settings.max_request_candles
+    if kind == PARQUET:
+        if options.interval is None:
+            raise UsageError("a Parquet body needs the query parameter interval, such as interval=15m")
+        return options, read_candle_file(content, most_rows=most)
+    if options.model_fields_set:
+        raise UsageError(f"with a JSON body {min(options.model_fields_set)} belongs into the body, not into the query")
+    request = parse_json(api.ForecastRequest, content)
+    return request, request.candles.model_dump()
+
+
+@router.post("/forecasts")
+def forecast_own_candles(board: BoardNow, asked: Annotated[Asked, Depends(_asked)]) -> api.ComputedForecasts:
+    """Forecast from the newest of the caller's own candles, or from each of the last N. The ledger keeps none of it.
+
+    The candles are columns of JSON, or a Parquet file such as `GET /v1/candles?format=parquet` gives; then the other
+    fields are query parameters.
+    """
+    options, columns = asked
+    return own_forecasts(board, options, columns)
+
+
+def own_forecasts(board: Board, options: api.ForecastOptions, columns: Mapping[str, Any]) -> api.ComputedForecasts:
+    """Return the forecasts of candles that are given as columns; raise the error that names what is wrong with them."""
+    interval = Interval.parse(options.interval)
+    series = parse_series(options.series) if options.series is not None else None
+    if series is not None and series.interval != interval:
+        raise UsageError(f"the series {series} does not have the interval {interval}")
+    count, most = len(columns["open_time"]), board.settings.max_request_candles
+    if count > most:
+        raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
+    candles = _candles(interval, columns)
+    if options.calendar == "weekdays":
+        model_version, found = _on_weekdays(board, options, candles)
+    else:
+        model_version, found = board.own_forecasts(series, candles, options.horizons, options.last)
+    return api.ComputedForecasts(
+        interval=str(interval), series=options.series, forecasts=list(answers.computed(model_version, found))
+    )
+
+
+def _candles(interval: Interval, columns: Mapping[str, Any]) -> Candles:
+    try:
+        return Candles.of(interval, **columns)
+    except InvalidCandles as error:
+        row = error.details.get("row")
+        if row is None:
+            raise
+        column = _at_fault(columns, row, error.details["reason"])
+        raise InvalidCandles(f"{column} of {error.message}", column=column, **error.details) from None
+
+
+def _at_fault(columns: Mapping[str, Any], row: int, reason: str) -> str:
+    """Return which column's value the reason is about."""
+    values = {name: float(columns[name][row]) for name in _VALUES}
+    if reason == "not finite":
+        return next(name for name, value in values.items() if not np.isfinite(value))
+    if reason == "price is not above zero":
+        return next(name for name in _PRICES if values[name] <= 0)
+    return next((name for name in ("high", "low", "volume") if reason.startswith(name)), "open_time")
+
+
+def _on_weekdays(board: Board, options: api.ForecastOptions, candles: Candles) -> tuple[str, list[Forecast]]:
+    """Forecast as if the days on which the market was open followed each other, and give them back their dates."""
+    if candles.interval is not Interval.D1:
+        raise UsageError(f"calendar weekdays is for candles of 1d, not of {candles.interval}")
+    if not len(candles):
+        return board.own_forecasts(None, candles, options.horizons, options.last)
+    series = parse_series(options.series) if options.series is not None else None
+    opened, step = candles.open_time, candles.interval.step
+    counted = replace(candles, open_time=opened[0] + np.arange(len(candles)) * step)
+    model_version, found = board.own_forecasts(series, counted, options.horizons, options.last)
+    return model_version, [_dated(candles, counted, one) for one in found]
+
+
+def _dated(candles: Candles, counted: Candles, forecast: Forecast) -> Forecast:
+    place = round((forecast.cutoff - from_datetime64(counted.open_time[0])) / candles.interval.delta) - 1
+    target = place + forecast.horizon
+    if target < len(candles):
+        target_time = from_datetime64(candles.open_time[target]) + candles.interval.delta
+    else:
+        target_time = _weekdays_after(from_datetime64(candles.open_time[-1]), target - len(candles) + 1)
+        target_time += candles.interval.delta
+    cutoff = from_datetime64(candles.open_time[place]) + candles.interval.delta
+    return replace(forecast, cutoff=cutoff, target_time=target_time)
+
+
+def _weekdays_after(day: datetime, count: int) -> datetime:
+    """Return the `count`-th day after `day` that is no Saturday and no Sunday; holidays nobody knows here."""
+    while count:
+        day += timedelta(days=1)
+        count -= day.weekday() < _SATURDAY
+    return day
