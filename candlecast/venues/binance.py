@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import httpx
 
@@ -40,6 +40,7 @@ PLACES = {
 _BANNED_UNTIL = re.compile(r"banned until (\d+)")
 
 Params = dict[str, str | int]
+T = TypeVar("T")
 
 
 class BinanceVenue(LiveVenue):
@@ -71,16 +72,12 @@ class BinanceVenue(LiveVenue):
 
     def require(self, series: Series) -> None:
         """Raise UnknownSeries unless the exchange trades the symbol; it has every interval."""
-        information = self._information(series)
-        try:
-            status = information["symbols"][0]["status"]
-        except (LookupError, TypeError):
-            raise VenueUnavailable(f"{self._http.host} says nothing of {series.symbol}; try again later") from None
+        status = self._information(series, _status)
         if status != "TRADING":
             raise UnknownSeries(f"binance does not trade {series.symbol} now: {status}", series=str(series))
 
     def _time(self) -> datetime:
-        return moment(self._http.host, self._get("/api/v3/time", {}, _explain), lambda answer: answer["serverTime"])
+        return self._get("/api/v3/time", lambda answer: moment(answer, lambda content: content["serverTime"]), {})
 
     def _klines(self, series: Series, start: datetime, end: datetime) -> Columns:
         self._make_room(series)
@@ -91,10 +88,7 @@ class BinanceVenue(LiveVenue):
             "endTime": to_ms(end) - 1,  # theirs is inclusive
             "limit": _LIMIT,
         }
-        rows = self._get("/api/v3/klines", params, partial(_explain, series=series))
-        if not isinstance(rows, list):
-            raise VenueUnavailable(f"{self._http.host} answers without candles: {str(rows)[:100]}")
-        return columns(self._http.host, rows, PLACES)
+        return self._get("/api/v3/klines", lambda answer: columns(answer, answer.json(), PLACES), params, series)
 
     def _make_room(self, series: Series) -> None:
         """Wait for the next minute where this one's request weight, counted for our whole address, is nearly used."""
@@ -110,27 +104,39 @@ class BinanceVenue(LiveVenue):
 
     def _published_limit(self, series: Series) -> int:
         try:
-            limits = self._information(series)["rateLimits"]
-            return next(
-                int(limit["limit"] / limit["intervalNum"])
-                for limit in limits
-                if (limit["rateLimitType"], limit["interval"]) == ("REQUEST_WEIGHT", "MINUTE")
-            )
-        except (CandlecastError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration):
+            return self._information(series, _weight_limit)
+        except CandlecastError:
             return _USUAL_WEIGHT_LIMIT
 
-    def _information(self, series: Series) -> Any:
-        params: Params = {"symbol": spelling(series.symbol)}
-        return self._get("/api/v3/exchangeInfo", params, partial(_explain, series=series))
+    def _information(self, series: Series, read: Callable[[Answer], T]) -> T:
+        return self._get("/api/v3/exchangeInfo", read, {"symbol": spelling(series.symbol)}, series)
 
-    def _get(self, path: str, params: Params, explain: Callable[[Answer], CandlecastError | None]) -> Any:
-        answer, headers = self._http.get_json(path, params, explain)
-        self._note_weight(headers)
-        return answer
+    def _get(self, path: str, read: Callable[[Answer], T], params: Params, series: Series | None = None) -> T:
+        def weigh_and_read(answer: Answer) -> T:
+            used = answer.headers.get(_WEIGHT_HEADER, "")
+            self._used_weight = int(used) if used.isdecimal() else 0
+            return read(answer)
 
-    def _note_weight(self, headers: httpx.Headers) -> None:
-        used = headers.get(_WEIGHT_HEADER, "")
-        self._used_weight = int(used) if used.isdecimal() else 0
+        return self._http.get(path, weigh_and_read, params, partial(_explain, series=series))
+
+
+def _status(answer: Answer) -> str:
+    try:
+        return str(answer.json()["symbols"][0]["status"])
+    except (LookupError, TypeError):
+        raise VenueUnavailable(f"{answer.host} describes no symbol: {answer.text[:100]}") from None
+
+
+def _weight_limit(answer: Answer) -> int:
+    """Return the request weight that one minute may hold."""
+    try:
+        return next(
+            int(limit["limit"] / limit["intervalNum"])
+            for limit in answer.json()["rateLimits"]
+            if (limit["rateLimitType"], limit["interval"]) == ("REQUEST_WEIGHT", "MINUTE")
+        )
+    except (LookupError, TypeError, ValueError, ArithmeticError, StopIteration):
+        return _USUAL_WEIGHT_LIMIT
 
 
 def spelling(symbol: Symbol) -> str:

@@ -138,7 +138,7 @@ class BinanceArchive:
 
     def _content(self, path: str) -> bytes | None:
         try:
-            return self._http.get_bytes(path, _explain)
+            return self._http.get(path, lambda answer: answer.body, explain=_explain)
         except NotFound:
             return None
 

@@ -39,13 +39,12 @@ class CoinbaseVenue(LiveVenue):
     def require(self, series: Series) -> None:
         """Raise UnknownSeries unless the exchange trades the symbol and has the interval."""
         _require_interval(series)
-        product, _ = self._http.get_json(f"/products/{series.symbol}", explain=partial(_explain, series=series))
-        if not isinstance(product, dict) or product.get("status") != "online":
-            raise UnknownSeries(f"coinbase does not trade {series.symbol} now", series=str(series))
+        status = self._http.get(f"/products/{series.symbol}", _status, explain=partial(_explain, series=series))
+        if status != "online":
+            raise UnknownSeries(f"coinbase does not trade {series.symbol} now: {status}", series=str(series))
 
     def _time(self) -> datetime:
-        answer, _ = self._http.get_json("/time")
-        return moment(self._http.host, answer, lambda answer: 1000 * float(answer["epoch"]))
+        return self._http.get("/time", lambda answer: moment(answer, lambda content: 1000 * float(content["epoch"])))
 
     def _candles(self, series: Series, start: datetime, end: datetime) -> Columns:
         params: dict[str, str | int] = {
@@ -54,12 +53,21 @@ class CoinbaseVenue(LiveVenue):
             "end": end.isoformat(),
         }
         path = f"/products/{series.symbol}/candles"
-        rows, _ = self._http.get_json(path, params, partial(_explain, series=series))
-        if not isinstance(rows, list):
-            raise VenueUnavailable(f"{self._http.host} answers without candles: {str(rows)[:100]}")
-        found = columns(self._http.host, rows, _PLACES)
-        asked = found["open_time"] >= to_ms(start)  # there may be earlier ones, which say nothing
+        found = self._http.get(path, _columns, params, partial(_explain, series=series))
+        # There may be earlier ones, and one at the end, which say nothing about what was asked for.
+        asked = (found["open_time"] >= to_ms(start)) & (found["open_time"] < to_ms(end))
         return {name: column[asked] for name, column in found.items()}
+
+
+def _columns(answer: Answer) -> Columns:
+    return columns(answer, answer.json(), _PLACES)
+
+
+def _status(answer: Answer) -> str:
+    try:
+        return str(answer.json()["status"])
+    except (LookupError, TypeError):
+        raise VenueUnavailable(f"{answer.host} describes no product: {answer.text[:100]}") from None
 
 
 def _require_interval(series: Series) -> None:

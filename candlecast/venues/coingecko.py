@@ -5,11 +5,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
-from candlecast.candles import Price, Symbol
+from candlecast.candles import Price, Symbol, from_ms
 from candlecast.errors import VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.http import HttpClient
-from candlecast.venues.live import moment
+from candlecast.venues.http import Answer, HttpClient
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +68,7 @@ class CoinGecko:
         known = [symbol for symbol in wanted if symbol.base in _IDS and symbol.quote in _CURRENCIES]
         if not known:
             return []
-        answer = self._ask(known)
-        prices = [price for symbol in known if (price := self._price(symbol, answer.get(_IDS[symbol.base])))]
+        prices = self._ask(known)
         if len(prices) < len(wanted):
             _log.info("coingecko gives no price for %d of %d symbols", len(wanted) - len(prices), len(wanted))
         return prices
@@ -79,24 +77,30 @@ class CoinGecko:
         """Close the connections."""
         self._http.close()
 
-    def _ask(self, symbols: Sequence[Symbol]) -> dict[str, Any]:
+    def _ask(self, symbols: Sequence[Symbol]) -> list[Price]:
         params: dict[str, str | int] = {
             "ids": ",".join(sorted({_IDS[symbol.base] for symbol in symbols})),
             "vs_currencies": ",".join(sorted({symbol.quote.lower() for symbol in symbols})),
             "include_last_updated_at": "true",
         }
-        answer, _ = self._http.get_json("/simple/price", params)
-        if not isinstance(answer, dict):
-            raise VenueUnavailable(f"{self._http.host} answers without prices: {str(answer)[:100]}")
-        return answer
+        return self._http.get("/simple/price", lambda answer: _prices(answer, symbols), params)
 
-    def _price(self, symbol: Symbol, coin: Any) -> Price | None:
-        try:
-            price = float(coin[symbol.quote.lower()])
-            priced_at = moment(self._http.host, coin, lambda coin: coin["last_updated_at"])
-        except (LookupError, TypeError, ValueError, VenueUnavailable):
-            return None
-        return Price(symbol, price, self.name, priced_at) if math.isfinite(price) and price > 0 else None
+
+def _prices(answer: Answer, symbols: Sequence[Symbol]) -> list[Price]:
+    coins = answer.json()
+    if not isinstance(coins, dict):
+        raise VenueUnavailable(f"{answer.host} answers without prices: {answer.text[:100]}")
+    return [price for symbol in symbols if (price := _price(symbol, coins.get(_IDS[symbol.base])))]
+
+
+def _price(symbol: Symbol, coin: Any) -> Price | None:
+    try:
+        price = Price(
+            symbol, float(coin[symbol.quote.lower()]), CoinGecko.name, from_ms(1000 * coin["last_updated_at"])
+        )
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+    return price if math.isfinite(price.price) and price.price > 0 else None
 
 
 def _priced(symbol: Symbol) -> Symbol:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from tenacity import (
@@ -35,6 +35,8 @@ from candlecast.venues.pace import Pace
 
 USER_AGENT = f"candlecast/{__version__}"
 """How candlecast names itself to others."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -142,25 +144,25 @@ class HttpClient:
         """The host's name, without scheme and port."""
         return self._client.base_url.host
 
-    def get_json(
-        self, path: str, params: Mapping[str, str | int] | None = None, explain: Explain = lambda answer: None
-    ) -> tuple[Any, httpx.Headers]:
-        """Return the answer's JSON and headers; raise the error that the last attempt ended with."""
-        return self._retrying(self._get_json, path, dict(params or {}), explain)
+    def get(
+        self,
+        path: str,
+        read: Callable[[Answer], T],
+        params: Mapping[str, str | int] | None = None,
+        explain: Explain = lambda answer: None,
+    ) -> T:
+        """Return what `read` makes of the answer; raise the error that the last attempt ended with.
 
-    def get_bytes(self, path: str, explain: Explain = lambda answer: None) -> bytes:
-        """Return the answer's body; raise the error that the last attempt ended with."""
-        return self._retrying(self._get_once, path, {}, explain).body
+        `read` raises VenueUnavailable for an answer that is none, which is a reason to ask again.
+        """
+        read_answer: T = self._retrying(self._get, path, read, dict(params or {}), explain)
+        return read_answer
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _get_json(self, path: str, params: dict[str, str | int], explain: Explain) -> tuple[Any, httpx.Headers]:
-        answer = self._get_once(path, params, explain)
-        return answer.json(), answer.headers
-
-    def _get_once(self, path: str, params: dict[str, str | int], explain: Explain) -> Answer:
+    def _get(self, path: str, read: Callable[[Answer], T], params: dict[str, str | int], explain: Explain) -> T:
         self._pace.turn()
         answer = self._ask(path, params)
         error = explain(answer) if answer.status < 500 else None
@@ -170,7 +172,7 @@ class HttpClient:
             self._pace.complain(error)
         if error is not None:
             raise error
-        return answer
+        return read(answer)
 
     def _ask(self, path: str, params: dict[str, str | int]) -> Answer:
         try:

@@ -1,9 +1,9 @@
 """Kraken's candles over REST: only the newest 720, and failures inside answers of status 200."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from candlecast.candles import Series, Symbol, from_ms, to_ms
 from candlecast.clock import VenueClock
@@ -12,6 +12,8 @@ from candlecast.settings import Settings
 from candlecast.venues.base import Fetched
 from candlecast.venues.http import Answer, HttpClient, rate_limited
 from candlecast.venues.live import Columns, LiveVenue, columns, moment, page
+
+T = TypeVar("T")
 
 _SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 _PLACES = {"open_time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trades": 7}
@@ -45,13 +47,12 @@ class KrakenVenue(LiveVenue):
 
     def require(self, series: Series) -> None:
         """Raise UnknownSeries unless the exchange trades the symbol; it has every interval."""
-        pairs = self._get("/0/public/AssetPairs", {"pair": _spelling(series.symbol)}, series)
-        pair = next(iter(pairs.values()), None)
-        if not isinstance(pair, dict) or pair.get("status", "online") != "online":
-            raise UnknownSeries(f"kraken does not trade {series.symbol} now", series=str(series))
+        status = self._get("/0/public/AssetPairs", _status, {"pair": _spelling(series.symbol)}, series)
+        if status != "online":
+            raise UnknownSeries(f"kraken does not trade {series.symbol} now: {status}", series=str(series))
 
     def _time(self) -> datetime:
-        return moment(self._http.host, self._get("/0/public/Time", {}), lambda answer: answer["unixtime"])
+        return self._get("/0/public/Time", lambda answer: moment(answer, lambda content: content["result"]["unixtime"]))
 
     def _ohlc(self, series: Series, start: datetime) -> Columns:
         params: dict[str, str | int] = {
@@ -59,18 +60,29 @@ class KrakenVenue(LiveVenue):
             "interval": series.interval.seconds // 60,
             "since": to_ms(start - series.interval.delta) // 1000,
         }
-        result = self._get("/0/public/OHLC", params, series)
-        rows = next((rows for key, rows in result.items() if key != "last"), None)
-        if not isinstance(rows, list):
-            raise VenueUnavailable(f"{self._http.host} answers without candles: {str(result)[:100]}")
-        return columns(self._http.host, rows, _PLACES)
+        return self._get("/0/public/OHLC", lambda answer: columns(answer, _of_pair(answer), _PLACES), params, series)
 
-    def _get(self, path: str, params: dict[str, str | int], series: Series | None = None) -> dict[str, Any]:
-        answer, _ = self._http.get_json(path, params, partial(_explain, series=series))
-        result = answer.get("result") if isinstance(answer, dict) else None
-        if not isinstance(result, dict):
-            raise VenueUnavailable(f"{self._http.host} answers without a result: {str(answer)[:100]}")
-        return result
+    def _get(
+        self,
+        path: str,
+        read: Callable[[Answer], T],
+        params: dict[str, str | int] | None = None,
+        series: Series | None = None,
+    ) -> T:
+        return self._http.get(path, read, params, partial(_explain, series=series))
+
+
+def _of_pair(answer: Answer) -> Any:
+    """Return what the answer holds about its only pair, whose key need not be spelt as we spelt it."""
+    try:
+        return next(content for key, content in answer.json()["result"].items() if key != "last")
+    except (LookupError, TypeError, AttributeError, StopIteration):
+        raise VenueUnavailable(f"{answer.host} answers without a result: {answer.text[:100]}") from None
+
+
+def _status(answer: Answer) -> str:
+    pair = _of_pair(answer)
+    return str(pair.get("status", "online")) if isinstance(pair, dict) else "missing"
 
 
 def _spelling(symbol: Symbol) -> str:

@@ -1,7 +1,7 @@
 """What the adapters of live exchanges share: their clock, their rows, and pages that say what they cover."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from candlecast.candles import Candles, Series, from_ms, to_ms
 from candlecast.errors import VenueUnavailable
 from candlecast.venues.base import Fetched
-from candlecast.venues.http import HttpClient
+from candlecast.venues.http import Answer, HttpClient
 
 Columns = dict[str, NDArray[Any]]
 """The columns of candles as they were answered: `open_time` in epoch milliseconds, rows in any order."""
@@ -128,8 +128,10 @@ def _between(rows: Columns, start: datetime, end: datetime) -> Columns:
     return {name: column[inside] for name, column in rows.items()}
 
 
-def columns(said_by: str, rows: Sequence[Any], places: Mapping[str, int]) -> Columns:
-    """Return rows as columns, each from its place in the row; raise VenueUnavailable for rows that are no candles."""
+def columns(answer: Answer, rows: Any, places: Mapping[str, int]) -> Columns:
+    """Return an answer's rows as columns, each from its place in a row; raise VenueUnavailable for no candles."""
+    if not isinstance(rows, list):
+        raise VenueUnavailable(f"{answer.host} answers without candles: {answer.text[:100]}")
     try:
         return {
             name: milliseconds(np.array([row[place] for row in rows], dtype=np.int64))
@@ -138,7 +140,7 @@ def columns(said_by: str, rows: Sequence[Any], places: Mapping[str, int]) -> Col
             for name, place in places.items()
         }
     except (TypeError, ValueError, LookupError, OverflowError):
-        raise VenueUnavailable(f"{said_by} answers with rows that are no candles: {str(rows[:1])[:100]}") from None
+        raise VenueUnavailable(f"{answer.host} answers with rows that are no candles: {answer.text[:100]}") from None
 
 
 def milliseconds(times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,9 +152,9 @@ def milliseconds(times: NDArray[np.int64]) -> NDArray[np.int64]:
     )
 
 
-def moment(said_by: str, answer: Any, number: Callable[[Any], Any]) -> datetime:
-    """Return the time that `number` finds in an answer; raise VenueUnavailable for an answer without one."""
+def moment(answer: Answer, number: Callable[[Any], Any]) -> datetime:
+    """Return the time whose epoch number is found in an answer; raise VenueUnavailable for an answer without one."""
     try:
-        return from_ms(int(milliseconds(np.array([number(answer)], dtype=np.int64))[0]))
+        return from_ms(int(milliseconds(np.array([number(answer.json())], dtype=np.int64))[0]))
     except (LookupError, TypeError, ValueError, OverflowError):
-        raise VenueUnavailable(f"{said_by} does not tell its time: {str(answer)[:100]}") from None
+        raise VenueUnavailable(f"{answer.host} does not tell its time: {answer.text[:100]}") from None

@@ -24,7 +24,7 @@ from candlecast.settings import Settings
 from candlecast.venues import open_venue
 from candlecast.venues.base import Fetched
 from candlecast.venues.binance import BinanceVenue
-from candlecast.venues.http import HttpClient
+from candlecast.venues.http import Answer, HttpClient
 from tests.making import START, make_candles
 from tests.shared import SHARED, requires_shared
 from tests.venues import exchange
@@ -311,7 +311,7 @@ def test_nobody_listening_is_unavailable(server: BinanceServer) -> None:
     "answer", ["{}", "[]", '{"serverTime": null}', '{"serverTime": "soon"}', '{"serverTime": 1e30}']
 )
 def test_time_that_is_no_time_is_unavailable(server: BinanceServer, venue: BinanceVenue, answer: str) -> None:
-    server.fail_next(200, answer)
+    server.fail_next(200, answer, times=3)
     with pytest.raises(VenueUnavailable, match="does not tell its time"):
         venue.now()
 
@@ -319,7 +319,7 @@ def test_time_that_is_no_time_is_unavailable(server: BinanceServer, venue: Binan
 @pytest.mark.parametrize("answer", ["{}", '"soon"', "[[]]", "[1]", "[null]", '[[1, "x", 1, 1, 1, 1, 1, 1, 1, 1]]'])
 def test_answer_that_holds_no_candles_is_unavailable(server: BinanceServer, venue: BinanceVenue, answer: str) -> None:
     venue.now()
-    server.fail_next(200, answer)
+    server.fail_next(200, answer, times=3)
     with pytest.raises(VenueUnavailable):
         next(venue.fetch(SERIES, START, END))
 
@@ -390,7 +390,7 @@ def test_back_off_grows_and_is_capped(server: BinanceServer, sleeps: Sleeps) -> 
     server.fail_next(500, times=9)
     client = HttpClient(server.url, attempts=9, backoff=1, sleep=sleeps)
     with pytest.raises(VenueUnavailable):
-        client.get_json("/api/v3/time")
+        client.get("/api/v3/time", Answer.json)
     client.close()
     assert all(2**n <= slept <= 2**n + 1 for n, slept in enumerate(sleeps[:4]))
     assert len(sleeps) == 8

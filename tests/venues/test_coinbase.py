@@ -162,14 +162,14 @@ def test_it_stands_in_for_another_venue_that_trades_the_same_pair(venue: Coinbas
 @pytest.mark.parametrize("answer", ["{}", '"soon"', "[[]]", "[[1, 2, 3]]", '{"message": "hello"}'])
 def test_answer_that_holds_no_candles_is_unavailable(server: CoinbaseServer, venue: CoinbaseVenue, answer: str) -> None:
     venue.now()
-    server.fail_next(200, answer)
+    server.fail_next(200, answer, times=3)
     with pytest.raises(VenueUnavailable):
         list(venue.fetch(SERIES, START, END))
 
 
 @pytest.mark.parametrize("answer", ["{}", "[]", '{"epoch": "soon"}', '{"epoch": null}', '{"epoch": NaN}'])
 def test_time_that_is_no_time_is_unavailable(server: CoinbaseServer, venue: CoinbaseVenue, answer: str) -> None:
-    server.fail_next(200, answer)
+    server.fail_next(200, answer, times=3)
     with pytest.raises(VenueUnavailable, match="does not tell its time"):
         venue.now()
 

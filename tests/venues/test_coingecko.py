@@ -79,6 +79,7 @@ def test_nothing_is_asked_when_nothing_is_known(server: CoinGeckoServer, source:
         '{"bitcoin": {"usd": -1, "last_updated_at": 1756728007}}',
         '{"bitcoin": {"usd": NaN, "last_updated_at": 1756728007}}',
         '{"bitcoin": {"usd": 100}}',
+        '{"bitcoin": {"usd": 100, "last_updated_at": 1e30}}',
         '{"bitcoin": 100}',
         "{}",
     ],
@@ -89,7 +90,7 @@ def test_price_that_is_none_or_has_no_time_is_left_out(server: CoinGeckoServer, 
 
 
 def test_answer_without_prices_is_unavailable(server: CoinGeckoServer, source: PriceSource) -> None:
-    server.fail_next(200, "[]")
+    server.fail_next(200, "[]", times=2)
     with pytest.raises(VenueUnavailable, match="without prices"):
         source.latest([BTC])
 

@@ -11,7 +11,8 @@ import candlecast
 from candlecast.candles import Candles, Series
 from candlecast.errors import ConfigurationError, DataError, RateLimited, VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.http import HttpClient
+from candlecast.venues.http import Answer, HttpClient
+from candlecast.venues.live import moment
 from tests.making import make_candles
 from tests.venues.exchange import BinanceServer
 from tests.venues.hostile import Fault, Reply
@@ -35,7 +36,7 @@ def client(server: BinanceServer) -> Iterator[HttpClient]:
 
 
 def test_we_say_who_we_are(server: BinanceServer, client: HttpClient) -> None:
-    client.get_json(TIME)
+    client.get(TIME, Answer.json)
     assert server.requests[0].headers["User-Agent"] == f"candlecast/{candlecast.__version__}"
 
 
@@ -47,9 +48,9 @@ def test_version_is_the_packages() -> None:
 def test_answer_without_end_is_cut(server: BinanceServer, client: HttpClient) -> None:
     server.play([Fault.HUGE, Fault.HUGE])
     with pytest.raises(VenueUnavailable, match="more than 100,000 bytes"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     assert server.unspent == 0
-    assert client.get_json(TIME)[0]["serverTime"]
+    assert client.get(TIME, Answer.json)["serverTime"]
 
 
 def test_answer_that_unpacks_to_too_much_is_cut(server: BinanceServer, client: HttpClient) -> None:
@@ -57,20 +58,20 @@ def test_answer_that_unpacks_to_too_much_is_cut(server: BinanceServer, client: H
     assert len(packed) < 100_000
     server.play([Reply(200, packed, {"Content-Encoding": "gzip"})] * 2)
     with pytest.raises(VenueUnavailable, match="more than 100,000 bytes"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
 
 
 def test_answer_that_is_not_packed_as_it_says_is_unavailable(server: BinanceServer, client: HttpClient) -> None:
     server.play([Reply(200, b"{}", {"Content-Encoding": "gzip"})] * 2)
     with pytest.raises(VenueUnavailable, match="DecodingError"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
 
 
 def test_answer_that_trickles_is_given_up_on(server: BinanceServer) -> None:
     ticks = iter(range(0, 10_000, 7))
     client = HttpClient(server.url, attempts=1, timeout=1, clock=lambda: next(ticks))
     with pytest.raises(VenueUnavailable, match="takes longer than 6 s"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     client.close()
 
 
@@ -78,7 +79,7 @@ def test_redirect_is_not_followed(server: BinanceServer, client: HttpClient) -> 
     with BinanceServer({}, lambda: CANDLES.cutoff) as elsewhere:
         server.fail_next(302, headers={"Location": f"{elsewhere.url}{TIME}"}, times=2)
         with pytest.raises(VenueUnavailable, match="302"):
-            client.get_json(TIME)
+            client.get(TIME, Answer.json)
         assert elsewhere.requests == []
     assert len(server.requests) == 2
 
@@ -87,7 +88,7 @@ def test_redirect_is_not_followed(server: BinanceServer, client: HttpClient) -> 
 def test_body_that_is_not_json_is_unavailable(server: BinanceServer, client: HttpClient, body: str) -> None:
     server.fail_next(200, body, times=2)
     with pytest.raises(VenueUnavailable, match="not JSON"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     assert server.unspent == 0
 
 
@@ -108,16 +109,22 @@ def test_body_that_is_not_json_is_unavailable(server: BinanceServer, client: Htt
 )
 def test_passing_trouble_is_tried_again(server: BinanceServer, client: HttpClient, fault: Fault) -> None:
     server.play([fault])
-    assert client.get_json(TIME)[0]["serverTime"]
+    assert client.get(TIME, Answer.json)["serverTime"]
     assert len(server.requests) == 2
 
 
 def test_host_that_hangs_is_asked_again(server: BinanceServer) -> None:
     server.play([Fault.HANGING])
     client = HttpClient(server.url, backoff=0, attempts=9, timeout=0.2)
-    assert client.get_json(TIME)[0]["serverTime"]
+    assert client.get(TIME, Answer.json)["serverTime"]
     assert len(server.requests) >= 2
     client.close()
+
+
+def test_answer_that_cannot_be_read_is_asked_for_again(server: BinanceServer, client: HttpClient) -> None:
+    server.fail_next(200, '{"serverTime": "soon"}')
+    assert client.get(TIME, lambda answer: moment(answer, lambda content: content["serverTime"])) == CANDLES.cutoff
+    assert len(server.requests) == 2
 
 
 def test_complaint_slows_later_requests_down(server: BinanceServer) -> None:
@@ -125,7 +132,7 @@ def test_complaint_slows_later_requests_down(server: BinanceServer) -> None:
     client = HttpClient(server.url, backoff=0, pause=0.25, clock=time.clock, sleep=time.sleep)
     server.play([None, Fault.SLOW_DOWN])
     for _ in range(3):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     assert [seconds for seconds in time.slept if seconds] == [0.25, 0.5, 0.5]
     client.close()
 
@@ -134,7 +141,7 @@ def test_wait_that_is_asked_for_replaces_the_back_off(server: BinanceServer) -> 
     time = Time()
     client = HttpClient(server.url, backoff=100, clock=time.clock, sleep=time.sleep, longest_wait=300)
     server.fail_next(429, headers={"Retry-After": "250"})
-    client.get_json(TIME)
+    client.get(TIME, Answer.json)
     assert sum(time.slept) == 250
     client.close()
 
@@ -144,7 +151,7 @@ def test_patience_comes_from_the_settings(server: BinanceServer) -> None:
     client = HttpClient.from_settings(server.url, settings)
     server.fail_next(429, headers={"Retry-After": "6"})
     with pytest.raises(RateLimited):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     assert len(server.requests) == 1
     client.close()
 
@@ -153,11 +160,11 @@ def test_patience_comes_from_the_settings(server: BinanceServer) -> None:
 def test_refusal_of_the_request_itself_is_not_repeated(server: BinanceServer, client: HttpClient, status: int) -> None:
     server.fail_next(status, "what is this?")
     with pytest.raises(DataError, match=rf"{status} to {TIME}: what is this\?"):
-        client.get_json(TIME)
+        client.get(TIME, Answer.json)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("url", ["", "exchange.example", "ftp://exchange.example", "http://exchange:port"])
 def test_address_that_is_none_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError, match="address"):
-        HttpClient(url, attempts=1).get_json(TIME)
+        HttpClient(url, attempts=1).get(TIME, Answer.json)

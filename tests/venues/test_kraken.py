@@ -133,7 +133,7 @@ def test_passing_error_is_tried_again(server: KrakenServer, venue: KrakenVenue) 
 )
 def test_answer_without_candles_is_unavailable(server: KrakenServer, venue: KrakenVenue, answer: str) -> None:
     venue.now()
-    server.fail_next(200, answer)
+    server.fail_next(200, answer, times=3)
     with pytest.raises(VenueUnavailable):
         list(venue.fetch(SERIES, START, END))
 
