@@ -37,7 +37,7 @@ PLACES = {
 }
 """Where the columns of candles are in a kline."""
 
-_BANNED_UNTIL = re.compile(r"banned until (\d+)")
+_BANNED_UNTIL = re.compile(r"banned until (\d{13})\b")
 
 Params = dict[str, str | int]
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class BinanceVenue(LiveVenue):
         super().__init__(http, wall_now)
         self._sleep = sleep
         self._weighing = Lock()
-        self._used_weight = 0
+        self._used_weight = 0.0
         self._weight_limit: int | None = None
 
     @classmethod
@@ -114,7 +114,7 @@ class BinanceVenue(LiveVenue):
     def _get(self, path: str, read: Callable[[Answer], T], params: Params, series: Series | None = None) -> T:
         def weigh_and_read(answer: Answer) -> T:
             used = answer.headers.get(_WEIGHT_HEADER, "")
-            self._used_weight = int(used) if used.isdecimal() else 0
+            self._used_weight = float(used) if used.isdecimal() else 0
             return read(answer)
 
         return self._http.get(path, weigh_and_read, params, partial(_explain, series=series))
@@ -128,15 +128,16 @@ def _status(answer: Answer) -> str:
 
 
 def _weight_limit(answer: Answer) -> int:
-    """Return the request weight that one minute may hold."""
+    """Return the request weight that one minute may hold, the usual one where the answer does not say."""
     try:
-        return next(
+        limits = [
             int(limit["limit"] / limit["intervalNum"])
             for limit in answer.json()["rateLimits"]
             if (limit["rateLimitType"], limit["interval"]) == ("REQUEST_WEIGHT", "MINUTE")
-        )
-    except (LookupError, TypeError, ValueError, ArithmeticError, StopIteration):
+        ]
+    except (LookupError, TypeError, ValueError, ArithmeticError):
         return _USUAL_WEIGHT_LIMIT
+    return min((limit for limit in limits if limit > 0), default=_USUAL_WEIGHT_LIMIT)
 
 
 def spelling(symbol: Symbol) -> str:

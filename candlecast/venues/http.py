@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 30.0
 _LARGEST_ANSWER = 16_000_000  # bytes; a page of 1000 klines has 200,000
+_LONGEST_PATIENCE = 7 * 86_400.0  # seconds; Binance bans for three days at most
 _SLOWEST_ANSWER = 6  # timeouts; one alone bounds only the wait for the next byte
 
 
@@ -207,10 +208,14 @@ class HttpClient:
 
 
 def rate_limited(answer: Answer, wait: float | None, *, banned: bool) -> RateLimited:
-    """Return the error for a host that wants to be left alone for `wait` seconds, None where it does not say."""
+    """Return the error for a host that wants to be left alone for `wait` seconds, None where it does not say.
+
+    A wait beyond a week is a mistake of theirs and taken as a week.
+    """
     word = "bans this address for too many requests" if banned else "asks us to slow down"
     if wait is None:
         return RateLimited(f"{answer.host} {word}", banned=banned)
+    wait = min(wait, _LONGEST_PATIENCE)
     until = datetime.now(UTC) + timedelta(seconds=wait)
     return RateLimited(f"{answer.host} {word}; it asks to wait {wait:.0f} s", wait, banned=banned, until=until)
 

@@ -421,13 +421,27 @@ def test_limit_of_the_weight_is_asked_for_once_and_when_it_matters(
     assert sleeps == [48] * (3 * asked)
 
 
-@pytest.mark.parametrize("answer", ["[]", "{}", '{"rateLimits": [{}]}', '{"rateLimits": 3}'])
-def test_limit_that_is_not_told_is_the_usual_one(server: BinanceServer, venue: BinanceVenue, answer: str) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[]",
+        "{}",
+        '{"rateLimits": []}',
+        '{"rateLimits": [{}]}',
+        '{"rateLimits": 3}',
+        '{"rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 0}]}',
+        '{"rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 0, "limit": 1}]}',
+    ],
+)
+def test_limit_that_is_not_told_is_the_usual_one(
+    server: BinanceServer, venue: BinanceVenue, sleeps: Sleeps, answer: str
+) -> None:
     server.used_weight = 3000
     venue.now()
     server.fail_next(200, answer)
     assert len(joined(venue.fetch(SERIES, START, START + QUARTER))) == 1
     assert [request.path.rpartition("/")[2] for request in server.requests] == ["time", "exchangeInfo", "klines"]
+    assert sleeps == []
 
 
 def test_symbol_that_is_not_traded_any_more(server: BinanceServer, venue: BinanceVenue) -> None:

@@ -146,6 +146,29 @@ def test_wait_that_is_asked_for_replaces_the_back_off(server: BinanceServer) -> 
     client.close()
 
 
+@pytest.mark.parametrize("said", ["9" * 30, "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_wait_of_more_than_a_week_is_a_week(server: BinanceServer, client: HttpClient, said: str) -> None:
+    server.fail_next(418, headers={"Retry-After": said})
+    with pytest.raises(RateLimited) as caught:
+        client.get(TIME, Answer.json)
+    assert caught.value.retry_after == 7 * 86_400
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-5", "1.5", "Tue, 99 Foo"])
+def test_wait_that_cannot_be_read_is_none(server: BinanceServer, client: HttpClient, said: str) -> None:
+    server.fail_next(418, headers={"Retry-After": said})
+    with pytest.raises(RateLimited) as caught:
+        client.get(TIME, Answer.json)
+    assert caught.value.retry_after is None
+
+
+def test_wait_until_a_moment_that_is_past_is_no_wait(server: BinanceServer) -> None:
+    client = HttpClient(server.url, backoff=0, longest_wait=0)
+    server.fail_next(429, headers={"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})
+    assert client.get(TIME, Answer.json)["serverTime"]
+    client.close()
+
+
 def test_patience_comes_from_the_settings(server: BinanceServer) -> None:
     settings = Settings(venue_attempts=2, venue_backoff=0, venue_longest_wait=5, venue_timeout=3)
     client = HttpClient.from_settings(server.url, settings)

@@ -77,7 +77,7 @@ def server(kind: Kind) -> Iterator[Exchange]:
 
 @pytest.fixture
 def venue(kind: Kind, server: Exchange) -> Iterator[Venue]:
-    http = HttpClient(server.url, backoff=0, attempts=4, timeout=0.5, largest_answer=1_000_000)
+    http = HttpClient(server.url, backoff=0, attempts=4, largest_answer=1_000_000)
     opened = kind.venue(http, lambda: NOW)
     yield opened
     opened.close()
