@@ -315,6 +315,19 @@ class SeriesList(Shape):
     horizons: list[int]
 
 
+class Score(Shape):
+    """One number of an evaluation: `metric` of `forecaster` over `count` forecasts with start <= cutoff < end."""
+
+    series: str
+    horizon: int
+    forecaster: str
+    metric: str
+    value: float | None
+    count: int
+    start: datetime
+    end: datetime
+
+
 class ModelVersion(Shape):
     """A trained artefact in the registry."""
 
@@ -328,7 +341,7 @@ class ModelVersion(Shape):
     promoted_at: datetime | None
     decision: dict[str, Any] | None
     """Whether it was promoted and why, with the numbers."""
-    scores: list[dict[str, Any]]
+    scores: list[Score]
     """Hold-out scores: one row per series, horizon, forecaster and metric."""
     manifest: dict[str, Any]
 
@@ -337,6 +350,31 @@ class ModelVersions(Shape):
     """Model versions, newest first."""
 
     models: list[ModelVersion]
+
+
+class Promotion(Shape):
+    """Why a version becomes champion by hand."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")
+    """A sentence for those who read it later."""
+
+
+class Evaluation(Shape):
+    """How one model version scored on a series, each forecaster on the same cutoffs."""
+
+    model_version: str
+    created_at: datetime
+    champion: bool
+    scores: list[Score]
+
+
+class Evaluations(Shape):
+    """How a series was forecast: live by whoever answered, and on hold-outs by each model version, newest first."""
+
+    series: str
+    live: dict[int, Skill]
+    """By horizon, of the forecasts that were answered and whose close is known."""
+    evaluations: list[Evaluation]
 
 
 class CompareWindow(Shape):

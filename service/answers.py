@@ -204,20 +204,31 @@ def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion
         champion=version.promoted_at is not None,
         promoted_at=version.promoted_at,
         decision=dict(version.decision) if version.decision else None,
-        scores=[
-            {
-                "series": str(score.series),
-                "horizon": score.horizon,
-                "forecaster": score.forecaster,
-                "metric": score.metric,
-                "value": score.value,
-                "count": score.count,
-                "start": score.start,
-                "end": score.end,
-            }
-            for score in scores
-        ],
+        scores=[_score(score) for score in scores],
         manifest=dict(version.manifest),
+    )
+
+
+def evaluation(version: Version, scores: Sequence[Score]) -> api.Evaluation:
+    """Return how a model version scored on one series."""
+    return api.Evaluation(
+        model_version=version.id,
+        created_at=version.created_at,
+        champion=version.promoted_at is not None,
+        scores=[_score(score) for score in scores],
+    )
+
+
+def _score(score: Score) -> api.Score:
+    return api.Score(
+        series=str(score.series),
+        horizon=score.horizon,
+        forecaster=score.forecaster,
+        metric=score.metric,
+        value=score.value,
+        count=score.count,
+        start=score.start,
+        end=score.end,
     )
 
 

@@ -12,20 +12,18 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from candlecast import api, metrics
 from candlecast.candles import Interval
-from candlecast.errors import NotFound, StoreUnavailable, UsageError
+from candlecast.errors import StoreUnavailable, UsageError
 from candlecast.store import candles as candle_store
-from candlecast.store import drift, ledger, models, runs
+from candlecast.store import drift, ledger, models
 from candlecast.store.clocks import read_clock
 from candlecast.store.export import LEDGER_KINDS, stream_ledger
-from service import answers, own_candles, stored
+from service import answers, own_candles, registry, running, stored
 from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series
-from service.asking import asking
 from service.board import Board
 from service.exports import FILES, FileFormat, file_response
 from service.follower import Follower
 from service.problems import handle_problems
 from service.processes import ServiceProcesses
-from service.tokens import Caller, audit
 
 # A check that is older says nothing about the ledger of now.
 _AUDIT_COUNTS = timedelta(minutes=10)
@@ -54,8 +52,8 @@ def create_api() -> FastAPI:
     )
     handle_problems(app)
     app.include_router(router)
-    app.include_router(own_candles.router, prefix="/v1", responses=_problems)
-    app.include_router(stored.router, prefix="/v1", responses=_problems)
+    for part in (own_candles, stored, registry, running):
+        app.include_router(part.router, prefix="/v1", responses=_problems)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app
@@ -145,15 +143,6 @@ def list_series(board: BoardNow) -> api.SeriesList:
     return api.SeriesList(series=states, horizons=list(board.settings.horizons))
 
 
-@router.get("/models")
-def list_models(board: BoardNow, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> api.ModelVersions:
-    """Return the newest model versions, why each was promoted or refused, and their hold-out scores."""
-    with board.database.begin() as connection:
-        versions = models.versions(connection, limit=limit)
-        scores = models.scores(connection, [version.id for version in versions])
-    return api.ModelVersions(models=[answers.model_version(one, scores[one.id]) for one in versions])
-
-
 @router.get("/drift")
 def list_drift(
     board: BoardNow,
@@ -186,46 +175,6 @@ def read_drift_page(
     if "gzip" in accept_encoding:
         return HTMLResponse(page, headers=headers | {"Content-Encoding": "gzip"})
     return HTMLResponse(gzip.decompress(page), headers=headers)
-
-
-@router.get("/runs")
-def list_runs(
-    board: BoardNow,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    job: api.JobName | None = None,
-    request_id: int | None = None,
-) -> api.Runs:
-    """Return waiting requests and runs, newest first."""
-    with board.database.begin() as connection:
-        rows = runs.recent(connection, limit=limit, job=job, request_id=request_id)
-    now = datetime.now(UTC)
-    return api.Runs(runs=[answers.run(row, now) for row in rows])
-
-
-@router.get("/runs/{run_id}")
-def read_run(board: BoardNow, run_id: int) -> api.Run:
-    """Return one run."""
-    with board.database.begin() as connection:
-        row = runs.run(connection, run_id)
-    if row is None:
-        raise NotFound(f"there is no run {run_id}; GET /v1/runs lists them")
-    return answers.run(row, datetime.now(UTC))
-
-
-@router.post("/runs", status_code=202)
-def request_run(board: BoardNow, request: api.RunRequest, response: Response, caller: Caller, http: Request) -> api.Run:
-    """Ask for a run. It starts as soon as no other run of its job is going on."""
-    parameters: dict[str, object] = {}
-    if request.series is not None:
-        parameters["series"] = [str(configured(board, name)) for name in request.series]
-    if request.start is not None:
-        parameters["start"] = aware("start", request.start).isoformat()
-    with board.database.begin() as connection:
-        request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
-        row = runs.recent(connection, limit=1, request_id=request_id)[0]
-    audit(http, caller, f"asked for {request.job}", run_request=request_id, **parameters)
-    response.headers["Location"] = f"{asking(http.scope).prefix}/v1/runs?request_id={request_id}"
-    return answers.run(row, datetime.now(UTC))
 
 
 @router.get("/status")

@@ -57,6 +57,7 @@ LATE = Series.parse("replay:BNB-USDT:4h")
 MOVING = Series.parse("replay:BTC-USDT:1m")
 STALLED = Series.parse("replay:ETH-USDT:1m")
 TRAINED = Series.parse("replay:BTC-USDT:1h")
+PROMOTED = Series.parse("replay:BTC-USDT:5m")
 
 _WHOLE = walk(Interval.H4, 600, seed=3)
 WORLD: dict[Series, Candles] = {
@@ -67,6 +68,7 @@ WORLD: dict[Series, Candles] = {
     MOVING: walk(Interval.M1, 600, seed=5),
     STALLED: walk(Interval.M1, 600, seed=6),
     TRAINED: walk(Interval.H1, 1200, seed=7),
+    PROMOTED: walk(Interval.M5, 1200, seed=8),
 }
 """What the shared service's database starts with. A test changes only what belongs to series of its own."""
 

@@ -98,3 +98,52 @@ def test_a_run_is_read_while_it_goes_on_and_after(house: House) -> None:
     assert ended["rate"] == pytest.approx(2 / ended["elapsed_seconds"])
     assert ended in house.get("/v1/runs", job="training", limit=500)["runs"]
     assert ended not in house.get("/v1/runs", job="ingestion", limit=500)["runs"]
+
+
+def _cancel(house: House, path: str, headers: dict[str, str] = AUTHORIZED) -> httpx.Response:
+    return house.http.post(f"/v1/{path}/cancel", headers=headers)
+
+
+def test_a_waiting_request_is_taken_back_and_never_starts(house: House) -> None:
+    asked = _ask(house, job="ingestion").json()
+    before = _waiting(house)
+    response = _cancel(house, f"run-requests/{asked['request_id']}")
+    assert (response.status_code, response.json()["state"]) == (202, "cancelled")
+    assert _waiting(house) == before - 1
+    again = _cancel(house, f"run-requests/{asked['request_id']}")
+    assert (again.status_code, again.json()["code"]) == (404, "not_found")
+
+
+def test_a_run_that_goes_on_learns_that_it_is_to_stop(house: House) -> None:
+    asked = _ask(house, job="drift").json()["request_id"]
+    with house.database.begin() as connection:
+        claimed = runs.claim(connection, "drift")
+        while claimed and claimed.request_id != asked:
+            claimed = runs.claim(connection, "drift")
+        number = runs.start(connection, "drift", claimed, holder="a test")
+    assert _cancel(house, f"runs/{number}", {}).status_code == 401
+    assert _report(house, number) is False
+    response = _cancel(house, f"runs/{number}")
+    assert (response.status_code, response.json()["state"]) == (202, "running")
+    assert _report(house, number) is True
+    with house.database.begin() as connection:
+        runs.finish(connection, number, state="cancelled", exit_code=0)
+    late = _cancel(house, f"runs/{number}")
+    assert (late.status_code, late.json()["code"]) == (400, "usage_error")
+    assert "has ended already: cancelled" in late.json()["detail"]
+
+
+def _report(house: House, number: int) -> bool | None:
+    with house.database.begin() as connection:
+        return runs.report(connection, number, done=0, failed=0, target=None, rows=0, message=None)
+
+
+def test_what_nobody_asked_for_cannot_be_cancelled(house: House) -> None:
+    with house.database.begin() as connection:
+        number = runs.start(connection, "training", None, holder="a test")
+        runs.finish(connection, number, state="succeeded", exit_code=0)
+    response = _cancel(house, f"runs/{number}")
+    assert (response.status_code, response.json()["code"]) == (400, "usage_error")
+    assert "was started by the schedule" in response.json()["detail"]
+    missing = _cancel(house, "runs/1000000")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -1,0 +1,83 @@
+"""The routes about model versions: the registry, promotion by hand, and what evaluation said."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from candlecast import api
+from candlecast.errors import UsageError
+from candlecast.store import candles as candle_store
+from candlecast.store import models
+from candlecast.store.clocks import read_clock
+from candlecast.xgb import XGBForecaster
+from service import answers
+from service.asked import BoardNow, SeriesName, parse_series
+from service.bodies import json_body
+from service.tokens import Caller, audit
+
+router = APIRouter()
+
+ModelId = Annotated[str, Path(description="As `GET /v1/models` names it", pattern=r"^[\x21-\x7e]{1,200}$")]
+Limit = Annotated[int, Query(ge=1, le=500, description="Only the newest N")]
+
+
+@router.get("/models")
+def list_models(board: BoardNow, limit: Limit = 50) -> api.ModelVersions:
+    """Return the newest model versions, why each was promoted or refused, and their hold-out scores."""
+    with board.database.begin() as connection:
+        versions = models.versions(connection, limit=limit)
+        scores = models.scores(connection, [version.id for version in versions])
+    return api.ModelVersions(models=[answers.model_version(one, scores[one.id]) for one in versions])
+
+
+@router.get("/models/{model_version}")
+def read_model(board: BoardNow, model_version: ModelId) -> api.ModelVersion:
+    """Return one model version: what it was trained on, how it was judged, and whether it answers now."""
+    with board.database.begin() as connection:
+        version = models.version(connection, model_version)
+        scores = models.scores(connection, [version.id])[version.id]
+    return answers.model_version(version, scores)
+
+
+@router.post("/models/{model_version}/promote")
+def promote_model(
+    board: BoardNow,
+    model_version: ModelId,
+    promotion: Annotated[api.Promotion, Depends(json_body(api.Promotion))],
+    caller: Caller,
+    http: Request,
+) -> api.ModelVersion:
+    """Make a version the champion of its venue and interval: the way back to one that was better."""
+    with board.database.begin() as connection:
+        version = models.version(connection, model_version)
+        if version.venue is None:
+            raise UsageError(f"{version.id} has no venue and interval of its own; it answers where no champion does")
+        # A version that cannot be loaded must not be named champion.
+        XGBForecaster.from_bytes(models.read_artefacts(connection, version.id), version.manifest)
+        now = read_clock(connection, version.venue).now()
+        models.promote(connection, version, now=now, reason=f"{caller}: {promotion.reason}")
+        promoted = models.version(connection, version.id)
+        scores = models.scores(connection, [version.id])[version.id]
+    audit(http, caller, f"promoted {version.id}", reason=promotion.reason)
+    return answers.model_version(promoted, scores)
+
+
+@router.get("/evaluations")
+def list_evaluations(board: BoardNow, series: SeriesName, limit: Limit = 10) -> api.Evaluations:
+    """Return how the newest model versions scored on a series beside the yardsticks, and how the answers score live."""
+    wanted = parse_series(series)
+    with board.database.begin() as connection:
+        candle_store.series_id(connection, wanted)
+        kind = (wanted.venue, wanted.interval)
+        versions = [one for one in models.versions(connection) if (one.venue, one.interval) == kind][:limit]
+        scores = models.scores(connection, [one.id for one in versions])
+    known = board.series.get(wanted)
+    return api.Evaluations(
+        series=str(wanted),
+        live=dict(known.skill) if known else {},
+        evaluations=[
+            answers.evaluation(one, [score for score in scores[one.id] if score.series == wanted]) for one in versions
+        ],
+    )
