@@ -8,7 +8,7 @@ was scored on, and the one that answers has learned from the newest candles.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from candlecast.errors import NotEnoughCandles, UsageError
 from candlecast.evaluation import Judged, Split, hold_out, judge, score
 from candlecast.features import complete_windows
 from candlecast.forecast import Forecaster
+from candlecast.leaks import LeakCheck, Learn, check_leaks
 from candlecast.market import NOTHING, KnownCandles
 from candlecast.promotion import Decision, PromotionPolicy, decide
 from candlecast.xgb import XGBForecaster
@@ -78,7 +79,7 @@ def train(
     Series with fewer than `minimum` candles are left out by name; NotEnoughCandles when that leaves none. Series that
     have enough share one hold-out, `HOLD_OUT` of their pooled rows. The decision is on the shortest horizon. A
     champion is compared only on cutoffs after its own training ended; one that does not tell when that was is
-    compared on all of them.
+    compared on all of them. What fits the challenger is checked for leaks, and a failed check refuses it.
     """
     kept, left_out = _enough(candles, minimum)
     split = _split(kept, horizons)
@@ -89,11 +90,13 @@ def train(
     judged = _judge_all(kept, known, split, _judges(twin, champion), steps)
     forecaster = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, known=known)
     steps.done("fitted again on everything")
-    decision = _decide(judged, champion, min(horizons), policy)
+    leak_checks = check_leaks(_learner(seed, threads), kept, seed=seed)
+    steps.done("checked for leaks")
+    decision = _decide(judged, champion, min(horizons), policy, leak_checks)
     scores = [row for name, by_series in judged.items() for row in _rows(name, by_series, split)]
     manifest = forecaster.manifest | {
         "left_out": {str(series): why for series, why in left_out.items()},
-        "evaluation": _evaluation_facts(split, decision),
+        "evaluation": _evaluation_facts(split, decision, leak_checks),
     }
     steps.done(f"{'promote' if decision.promote else 'refuse'}: {decision.reason}")
     return Challenger(forecaster, manifest, forecaster.to_bytes(), scores, decision, left_out)
@@ -101,7 +104,7 @@ def train(
 
 def step_count(series: int) -> int:
     """Return how many steps `train` reports for that many series."""
-    return 4 + series
+    return 5 + series
 
 
 class _Steps:
@@ -163,14 +166,25 @@ def _unseen(judged: dict[int, Judged], champion: Forecaster) -> dict[int, Judged
     return {horizon: one.rows(one.cutoff >= since) for horizon, one in judged.items()}
 
 
+def _learner(seed: int, threads: int) -> Learn:
+    def learn(history: Mapping[Series, Candles], horizons: Sequence[int]) -> Forecaster:
+        return XGBForecaster.fit(history, horizons, seed=seed, threads=threads)
+
+    return learn
+
+
 def _decide(
-    judged: Mapping[str, Judgements], champion: Forecaster | None, horizon: int, policy: PromotionPolicy | None
+    judged: Mapping[str, Judgements],
+    champion: Forecaster | None,
+    horizon: int,
+    policy: PromotionPolicy | None,
+    leak_checks: Sequence[LeakCheck],
 ) -> Decision:
     at = {
         name: {series: by_horizon[horizon] for series, by_horizon in found.items() if horizon in by_horizon}
         for name, found in judged.items()
     }
-    return decide(at[CHALLENGER], at[NAIVE], None if champion is None else at[CHAMPION], policy)
+    return decide(at[CHALLENGER], at[NAIVE], None if champion is None else at[CHAMPION], policy, leak_checks)
 
 
 def _rows(name: str, judged: Judgements, split: Split) -> list[ScoreRow]:
@@ -182,7 +196,7 @@ def _rows(name: str, judged: Judgements, split: Split) -> list[ScoreRow]:
     ]
 
 
-def _evaluation_facts(split: Split, decision: Decision) -> dict[str, Any]:
+def _evaluation_facts(split: Split, decision: Decision, leak_checks: Sequence[LeakCheck]) -> dict[str, Any]:
     return {
         "train_end": split.train_end.isoformat(),
         "start": split.test_start.isoformat(),
@@ -190,4 +204,5 @@ def _evaluation_facts(split: Split, decision: Decision) -> dict[str, Any]:
         "promote": decision.promote,
         "reason": decision.reason,
         "numbers": decision.numbers,
+        "leak_checks": [asdict(check) for check in leak_checks],
     }

@@ -83,6 +83,15 @@ def test_scores_belong_to_a_twin_that_saw_nothing_of_the_hold_out(
             assert (row.value, row.count, row.start, row.end) == (value, len(judged), start, end)
 
 
+def test_every_training_is_checked_for_leaks(challenger: Challenger) -> None:
+    checks = challenger.manifest["evaluation"]["leak_checks"]
+    assert [one["name"] for one in checks] == ["shuffled_labels", "random_walk", "planted_signal", "truncated_future"]
+    assert all(one["passed"] for one in checks), checks
+    assert {name for name in challenger.decision.numbers if name.startswith("leak_")} == {
+        f"leak_{one['name']}" for one in checks
+    }
+
+
 def test_served_model_learned_from_everything(challenger: Challenger, walks: dict[Series, Candles]) -> None:
     everything = XGBForecaster.fit(walks, [1, 5], seed=1)
     assert challenger.artefacts == everything.to_bytes() == challenger.forecaster.to_bytes()
@@ -119,8 +128,8 @@ def test_no_series_with_enough_candles_is_an_error_with_have_and_need(walks: dic
 def test_progress_counts_to_its_target(walks: dict[Series, Candles]) -> None:
     steps = _Steps()
     _train({BTC: walks[BTC][:2500]}, progress=steps)
-    assert [done for _, done, _ in steps.calls] == [1, 2, 3, 4, 5]
-    assert {target for *_, target in steps.calls} == {5}
+    assert [done for _, done, _ in steps.calls] == [1, 2, 3, 4, 5, 6]
+    assert {target for *_, target in steps.calls} == {6}
     assert "judged binance:BTC-USDT:15m" in [message for message, *_ in steps.calls]
 
 
