@@ -411,4 +411,25 @@ def test_parts_belong_to_the_model_and_its_data_hash() -> None:
     assert model.manifest["directions"]["1"]["market-direction"]["beside"] == list(range(67, 113))
     whole = model.forecast(BTC, histories[BTC], known={**histories, **inside})
     assert whole != model.forecast(BTC, histories[BTC], known=histories)
-    assert model.forecast(BTC, histories[BTC], known=histories) == model.forecast(BTC, histories[BTC])
+    alone = model.forecast(BTC, histories[BTC])
+    assert model.forecast(BTC, histories[BTC], known=histories) == alone
+    late = {series: candles[:-1] for series, candles in inside.items()}
+    assert model.forecast(BTC, histories[BTC], known={**histories, **late}) == alone
+
+
+def test_newest_part_has_a_say_of_its_own() -> None:
+    candles, part = make_candles(1500), Series.parse("binance:BTC-USDT:5m")
+    inside = {part: make_candles(4500, Interval.M5, seed=5)}
+    model = XGBForecaster.fit({BTC: candles}, [1, 5], known=inside)
+    artefacts, manifest = _stored(model)
+    assert sorted(manifest["directions"]["1"]) == ["direction", "market-direction", "part-direction"]
+    assert sorted(manifest["directions"]["5"]) == ["direction", "market-direction"]
+    batch = model.forecast(BTC, candles, last=20, known=inside)
+    windows = [{part: inside[part][: 3 * end][-512:]} for end in range(1481, 1501)]
+    assert batch == [
+        one for end, known in enumerate(windows, 1481) for one in model.forecast(BTC, candles[:end], known=known)
+    ]
+    del manifest["directions"]["1"]["part-direction"]
+    mute = XGBForecaster.from_bytes(artefacts, manifest).forecast(BTC, candles, last=20, known=inside)
+    assert [one for one in mute if one.horizon == 5] == [one for one in batch if one.horizon == 5]
+    assert all(a != b for a, b in zip(mute, batch, strict=True) if a.horizon == 1)
