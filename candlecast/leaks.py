@@ -165,7 +165,10 @@ def _no_skill(name: str, learn: Learn, candles: Mapping[Series, Candles]) -> Lea
     test = diebold_mariano(judged.absolute_error, judged.naive_error, 1)
     found, chance = _direction(judged)
     ratio = float(judged.absolute_error.mean() / judged.naive_error.mean())
-    reason = f"MAE ratio {ratio:.4f} (p = {test.p_value:.2g}), AUC {found:.3f} (p = {chance:.2g}) where no skill is to be had"
+    reason = (
+        f"MAE ratio {ratio:.4f} (p = {test.p_value:.2g}), AUC {found:.3f} (p = {chance:.2g}) "
+        "where no skill is to be had"
+    )
     numbers = {"mae_ratio": ratio, "mae_p_value": test.p_value, "auc": found, "auc_p_value": chance}
     return LeakCheck(name, test.p_value > CHANCE and chance > CHANCE, reason, numbers)
 
