@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 30.0
 _LARGEST_ANSWER = 16_000_000  # bytes; a page of 1000 klines has 200,000
+_QUOTED = 2_000  # bytes
 _LONGEST_PATIENCE = 7 * 86_400.0  # seconds; Binance bans for three days at most
 _SLOWEST_ANSWER = 6  # timeouts; one alone bounds only the wait for the next byte
 
@@ -58,8 +59,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text."""
-        return self.body.decode(errors="replace")
+        """The beginning of the body as text, for people and error messages."""
+        return self.body[:_QUOTED].decode(errors="replace")
 
     def json(self) -> Any:
         """Return what the body says; raise VenueUnavailable when it is not JSON, such as a proxy's page."""

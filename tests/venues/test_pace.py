@@ -1,5 +1,7 @@
 """How fast one host is asked, by a clock that only sleeping moves."""
 
+import sys
+from collections.abc import Iterator
 from threading import Thread
 
 import pytest
@@ -26,6 +28,15 @@ class Time:
 @pytest.fixture
 def time() -> Time:
     return Time()
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns as often as Python can, so that a race shows."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def pace_of(time: Time, pause: float, **options: float) -> Pace:
@@ -58,12 +69,12 @@ def test_without_a_pause_nobody_waits(time: Time) -> None:
     assert time.slept == []
 
 
-def test_threads_share_the_turns(time: Time) -> None:
+def test_threads_share_the_turns(time: Time, hasty_threads: None) -> None:
     waits: list[float] = []  # the clock stands still, so each wait names its turn
     pace = Pace(0.5, clock=time.clock, sleep=waits.append)
 
     def ask_often() -> None:
-        for _ in range(25):
+        for _ in range(1000):
             pace.turn()
 
     threads = [Thread(target=ask_often) for _ in range(8)]
@@ -71,7 +82,7 @@ def test_threads_share_the_turns(time: Time) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(waits) == [0.5 * turn for turn in range(1, 200)]
+    assert sorted(waits) == [0.5 * turn for turn in range(1, 8000)]
 
 
 def test_complaint_doubles_the_pause_until_it_has_been_calm(time: Time) -> None:
