@@ -15,13 +15,9 @@ MAX_ROWS = 5000
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def board_of(request: Request) -> Board:
-    """Return the board of the app that answers."""
+# Asynchronous only so that no thread is asked for something so small.
+async def _reached(request: Request) -> Board:
     board: Board = request.app.state.board
-    return board
-
-
-def _reached(board: Annotated[Board, Depends(board_of)]) -> Board:
     if not board.reached:
         raise StoreUnavailable("this replica has not reached the database yet; try again in a few seconds")
     return board

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
 
 from candlecast import api, metrics
 from candlecast.candles import Interval
@@ -17,9 +17,10 @@ from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models
 from candlecast.store.clocks import read_clock
 from candlecast.store.export import LEDGER_KINDS, stream_ledger
-from service import answers, own_candles, registry, running, stored
+from service import answers, own_candles, pages, registry, running, stored
 from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series
 from service.board import Board
+from service.document import known_parameters
 from service.exports import FILES, FileFormat, file_response
 from service.follower import Follower
 from service.problems import handle_problems
@@ -35,10 +36,7 @@ _PAGE_POLICY = (
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
 )
 
-_problems: dict[int | str, dict[str, object]] = {
-    code: {"model": api.Problem} for code in (400, 401, 404, 413, 422, 503)
-}
-router = APIRouter(prefix="/v1", responses=_problems)
+router = APIRouter()
 
 
 def create_api() -> FastAPI:
@@ -47,14 +45,14 @@ def create_api() -> FastAPI:
         title="candlecast",
         version=version("candlecast"),
         summary="Forecasts of crypto candles, written down before the future is known and scored after",
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     handle_problems(app)
-    app.include_router(router)
-    for part in (own_candles, stored, registry, running):
-        app.include_router(part.router, prefix="/v1", responses=_problems)
-    app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
+    for part in (router, own_candles.router, stored.router, registry.router, running.router):
+        app.include_router(part, prefix="/v1", dependencies=[Depends(known_parameters)])
+    app.include_router(pages.router)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app
 
@@ -213,29 +211,6 @@ def _ledger_rows(board: Board, follower: Follower) -> int:
             return ledger.length(connection)
     except StoreUnavailable:
         return follower.audit.state.rows if follower.audit else 0
-
-
-def index(request: Request) -> Response:
-    """Answer programs with one line, browsers with a small page of links."""
-    about = {"ok": True, "service": "candlecast", "version": version("candlecast")}
-    if "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(about)
-    links = (
-        "/v1/forecasts/latest",
-        "/v1/series",
-        "/v1/models",
-        "/v1/drift",
-        "/v1/runs",
-        "/v1/status",
-        "/metrics",
-        "/openapi.json",
-    )
-    items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>candlecast</title>'
-        '<meta name="color-scheme" content="light dark"><style>body{font:1rem/1.6 system-ui;margin:2rem}</style>'
-        f"<h1>candlecast {about['version']}</h1><p>The screen is another address; this is the API.</p><ul>{items}</ul>"
-    )
 
 
 def exposition() -> Response:
