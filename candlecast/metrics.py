@@ -86,10 +86,21 @@ LIVE_SCORED = Measured(
     "candlecast_live_scored_forecasts", "Forecasts of the champion that live skill is about", (*_SERIES, "horizon")
 )
 LEDGER_ROWS = Measured("candlecast_ledger_forecasts", "Forecasts in the ledger", _SERIES)
+CANDLES_MISSING = Measured(
+    "candlecast_candles_missing",
+    "Candles of the audited window that are neither stored nor known to be missing at the venue",
+    _SERIES,
+)
+CANDLES_CONFIRMED_MISSING = Measured(
+    "candlecast_candles_confirmed_missing", "Candles of the audited window that the venue itself does not have", _SERIES
+)
 SOURCE_SKEW = Measured(
     "candlecast_source_clock_skew_seconds", "The source's clock minus ours, as measured", ("source",)
 )
 SOURCE_BANNED = Measured("candlecast_source_banned", "1 while the source has banned our address", ("source",))
+SOURCE_BAN_LEFT = Measured(
+    "candlecast_source_ban_left_seconds", "How long the source's ban lasts on; zero where there is none", ("source",)
+)
 PRICE_AGE = Measured("candlecast_last_price_age_seconds", "How long ago the last price was made", ("symbol", "source"))
 PRICE_DISAGREEMENTS = Measured(
     "candlecast_last_price_disagreements_total",
@@ -112,8 +123,11 @@ STATE = (
     LIVE_SKILL,
     LIVE_SCORED,
     LEDGER_ROWS,
+    CANDLES_MISSING,
+    CANDLES_CONFIRMED_MISSING,
     SOURCE_SKEW,
     SOURCE_BANNED,
+    SOURCE_BAN_LEFT,
     PRICE_AGE,
     PRICE_DISAGREEMENTS,
 )

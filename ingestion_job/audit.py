@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from candlecast.candles import Series, Span, subtract
 from candlecast.jobs import Run
-from candlecast.store import gaps
+from candlecast.store import audits, gaps
 from ingestion_job.findings import Findings, count
 from ingestion_job.plan import Places, intersect, next_recheck, plan
 
@@ -60,11 +60,11 @@ def settle(run: Run, findings: Findings, waits: Sequence[timedelta]) -> None:
         exhausted = findings.exhausted
         gone = intersect(intersect(holes, exhausted), [findings.settled])
         _confirm(connection, findings, gone, waits)
+        audits.record(connection, series, window.start, window.end, now=findings.now)
     findings.confirmed = count(gone, series)
     if refused := findings.refused:
         log.warning("refused %d rows", refused.total(), extra={"fields": {"refused": dict(refused)}})
     if silent := subtract(holes, exhausted):
-        log.debug("missing", extra={"fields": {"missing": [(str(span.start), str(span.end)) for span in silent]}})
         run.fail(str(series), findings.failure(silent))
     else:
         run.advance(str(series), done=findings.plan.candles - findings.done)

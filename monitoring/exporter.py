@@ -72,6 +72,7 @@ class TableState(Collector):
 
 def _values(state: State) -> Iterator[tuple[Measured, Values]]:
     yield from _freshness(state)
+    yield from _completeness(state)
     yield from _jobs(state)
     yield from _models(state)
     yield from _live(state)
@@ -86,6 +87,13 @@ def _freshness(state: State) -> Iterator[tuple[Measured, Values]]:
         lag[_labels(series)] = (now - newest).total_seconds() if newest else math.inf
     yield metrics.CANDLE_LAG, lag
     yield metrics.CANDLE_INTERVAL, {_labels(s): float(s.interval.seconds) for s in state.active}
+
+
+def _completeness(state: State) -> Iterator[tuple[Measured, Values]]:
+    audits = {series: state.audits[series] for series in state.active if series in state.audits}
+    yield metrics.CANDLES_MISSING, {_labels(series): float(audit.missing) for series, audit in audits.items()}
+    confirmed = {_labels(series): float(audit.confirmed) for series, audit in audits.items()}
+    yield metrics.CANDLES_CONFIRMED_MISSING, confirmed
 
 
 def _models(state: State) -> Iterator[tuple[Measured, Values]]:
@@ -124,7 +132,9 @@ def _sources(state: State) -> Iterator[tuple[Measured, Values]]:
     now = datetime.now(UTC)
     skews: Values = {(one.source,): one.skew.total_seconds() for one in state.sources if one.skew is not None}
     yield metrics.SOURCE_SKEW, skews
-    yield metrics.SOURCE_BANNED, {(one.source,): float(_is_banned(one, now)) for one in state.sources}
+    left: Values = {(one.source,): _ban_left(one, now) for one in state.sources}
+    yield metrics.SOURCE_BANNED, {source: float(seconds > 0) for source, seconds in left.items()}
+    yield metrics.SOURCE_BAN_LEFT, left
     age, disagreements = Values(), Values()
     for one in state.prices:
         labels = str(one.price.symbol), one.price.source
@@ -134,8 +144,8 @@ def _sources(state: State) -> Iterator[tuple[Measured, Values]]:
     yield metrics.PRICE_DISAGREEMENTS, disagreements
 
 
-def _is_banned(status: SourceStatus, now: datetime) -> bool:
-    return status.banned_until is not None and status.banned_until > now
+def _ban_left(status: SourceStatus, now: datetime) -> float:
+    return max(0.0, (status.banned_until - now).total_seconds()) if status.banned_until else 0.0
 
 
 def _jobs(state: State) -> Iterator[tuple[Measured, Values]]:

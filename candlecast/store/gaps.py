@@ -53,12 +53,12 @@ class DayCoverage:
 
 def missing(connection: Connection, series: Series, start: datetime, end: datetime) -> list[Span]:
     """Return the holes among the candles with start <= open_time < end, oldest first, confirmed gaps included."""
-    return _holes(connection, series_id(connection, series), _on_grid(series.interval, start, end), series.interval)
+    return _holes(connection, series_id(connection, series), on_grid(series.interval, start, end), series.interval)
 
 
 def confirmed(connection: Connection, series: Series, start: datetime, end: datetime) -> list[ConfirmedGap]:
     """Return the gaps that the venue has itself, cut to start <= open_time < end, oldest first."""
-    span = _on_grid(series.interval, start, end)
+    span = on_grid(series.interval, start, end)
     return [
         ConfirmedGap(Span(max(gap.span.start, span.start), min(gap.span.end, span.end)), gap.because)
         for gap in confirmed_gaps.overlapping(connection, series_id(connection, series), span)
@@ -80,10 +80,13 @@ def confirm(
     What was confirmed before about the same time is replaced. Until the transaction ends nobody else writes candles
     of this series, so that a gap never covers a candle.
     """
+    if not spans:
+        return
     number = lock_series(connection, series)
     confirmed_gaps.no_longer_confirmed(connection, number, spans)
-    holes = [hole for span in spans for hole in _holes(connection, number, span, series.interval)]
-    confirmed_gaps.add(connection, number, holes, Evidence(source, evidence, now, recheck_at))
+    holes = _holes(connection, number, Span(spans[0].start, spans[-1].end), series.interval)
+    stored = subtract(spans, holes)
+    confirmed_gaps.add(connection, number, subtract(spans, stored), Evidence(source, evidence, now, recheck_at))
 
 
 def unexplained(connection: Connection, series: Series, start: datetime, end: datetime, *, now: datetime) -> list[Span]:
@@ -94,7 +97,7 @@ def unexplained(connection: Connection, series: Series, start: datetime, end: da
 
 def borrowed(connection: Connection, series: Series, start: datetime, end: datetime) -> list[Span]:
     """Return the stretches whose candles came from another venue, oldest first."""
-    span = _on_grid(series.interval, start, end)
+    span = on_grid(series.interval, start, end)
     others = [venue for venue in VENUES if venue != series.venue]
     at = {"series_id": series_id(connection, series), "start": span.start, "end": span.end, "others": others}
     times = read_columns(connection, _BORROWED, at, ())["open_time"]
@@ -110,7 +113,7 @@ def borrowed(connection: Connection, series: Series, start: datetime, end: datet
 
 def coverage(connection: Connection, series: Series, start: datetime, end: datetime) -> list[DayCoverage]:
     """Return for every UTC day that start <= open_time < end touches how complete it is, oldest first."""
-    span = _on_grid(series.interval, start, end)
+    span = on_grid(series.interval, start, end)
     at = {"series_id": series_id(connection, series), "start": span.start, "end": span.end}
     stored = {row.day: row.stored for row in connection.execute(_DAYS, at)}
     lacking: dict[date, int] = {}
@@ -145,7 +148,7 @@ def _holes(connection: Connection, number: int, span: Span, interval: Interval) 
     return [Span(from_datetime64(after[hole]), from_datetime64(before[hole])) for hole in holes]
 
 
-def _on_grid(interval: Interval, start: datetime, end: datetime) -> Span:
+def on_grid(interval: Interval, start: datetime, end: datetime) -> Span:
     """Return the grid times from `start` on and before `end` as a span, empty where there are none."""
     first = _ceil(interval, start)
     return Span(first, max(first, _ceil(interval, end)))

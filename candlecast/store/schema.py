@@ -1,8 +1,8 @@
 """The tables, as SQLAlchemy sees them. The truth is the migrations; a test proves that both agree.
 
-Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`, `corrected_at`, `confirmed_at` and
-`recheck_at` follow the venue's clock; `recorded_at` and everything about runs follow the database's own clock, which no
-caller sets. Bans end, skews are measured and prices are taken by the wall clock.
+Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`, `corrected_at`, `confirmed_at`,
+`recheck_at` and `audited_at` follow the venue's clock; `recorded_at` and everything about runs follow the database's
+own clock, which no caller sets. Bans end, skews are measured and prices are taken by the wall clock.
 """
 
 from sqlalchemy import (
@@ -113,6 +113,20 @@ confirmed_gap = Table(
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
     PrimaryKeyConstraint("series_id", "start_time"),
     CheckConstraint("start_time < end_time", name="span"),
+)
+
+# What the newest look at a whole series found.
+series_audit = Table(
+    "series_audit",
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id"), primary_key=True, autoincrement=False),
+    Column("start_time", _TIME, nullable=False),
+    Column("end_time", _TIME, nullable=False),
+    Column("expected", BigInteger, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("confirmed", BigInteger, nullable=False),
+    Column("audited_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
 )
 
 source_status = Table(

@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from candlecast.candles import Interval, Series, Symbol
 from candlecast.clock import VenueClock
 from candlecast.errors import StoreUnavailable
+from candlecast.store import audits, drift, prices, runs, schema, sources
 from candlecast.store import candles as candle_store
-from candlecast.store import drift, prices, runs, schema, sources
+from candlecast.store.audits import Audit
 from candlecast.store.clocks import read_clock
 from candlecast.store.database import Database
 from candlecast.store.drift import Report
@@ -101,6 +102,7 @@ class State:
     drift: dict[tuple[str, Interval], Report]
     live: list[LiveErrors]
     ledger: dict[Series, int]
+    audits: dict[Series, Audit]
     sources: list[SourceStatus]
     prices: list[LastPrice]
     known_since: datetime | None
@@ -122,6 +124,7 @@ def read_state(database: Database, configured: Sequence[Series], horizons: Seque
                 drift=drift.newest(connection),
                 live=_live(connection, horizons),
                 ledger=_ledger(connection),
+                audits=audits.newest(connection),
                 sources=sources.statuses(connection),
                 prices=prices.latest(connection),
                 known_since=connection.execute(select(func.min(schema.series.c.recorded_at))).scalar(),

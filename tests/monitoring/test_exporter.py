@@ -50,6 +50,10 @@ def test_state_of_the_tables_is_shown(database: Database, environment: dict[str,
         assert value(samples, "candlecast_live_skill_ratio", **HERE, horizon="1") == pytest.approx(_skill(database))
         assert ("candlecast_live_skill_ratio", frozenset((HERE | {"horizon": "5"}).items())) not in samples
 
+        assert value(samples, "candlecast_candles_missing", **HERE) == 2
+        assert value(samples, "candlecast_candles_confirmed_missing", **HERE) == 1
+        assert value(samples, "candlecast_source_ban_left_seconds", source="kraken") == pytest.approx(86400, abs=300)
+        assert value(samples, "candlecast_source_ban_left_seconds", source="coinbase") == 0
         assert value(samples, "candlecast_source_clock_skew_seconds", source="replay") == -1.5
         assert _bans(samples) == {"replay": 0, "kraken": 1, "coinbase": 0}
         bitcoin = {"symbol": "BTC-USDT", "source": "coingecko"}

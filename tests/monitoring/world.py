@@ -14,10 +14,10 @@ from subprocess import Popen
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from candlecast.candles import Interval, Price, Series
+from candlecast.candles import Interval, Price, Series, Span
 from candlecast.drift import ColumnDrift, DriftSummary, Window
+from candlecast.store import audits, drift, gaps, ledger, models, prices, runs, sources
 from candlecast.store import candles as candle_store
-from candlecast.store import drift, ledger, models, prices, runs, sources
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from tests.making import make_forecast
@@ -69,6 +69,17 @@ def fill(database: Database) -> None:
                 connection, runs.start(connection, job, None, holder="a test"), state=state, exit_code=exit_code
             )
         runs.ask(connection, "training", {}, requested_by="anna")
+        after = Span(NOON, NOON + timedelta(hours=3))
+        gaps.confirm(
+            connection,
+            BTC,
+            [Span(after.start, NOON + timedelta(hours=1))],
+            source="replay",
+            evidence="a test",
+            now=NOON,
+            recheck_at=NOON + DAY,
+        )
+        audits.record(connection, BTC, NOON - DAY, after.end, now=NOON)
         sources.record_skew(connection, "replay", timedelta(seconds=-1.5))
         sources.ban(connection, "kraken", datetime.now(UTC) + DAY, "too many requests")
         sources.ban(connection, "coinbase", datetime.now(UTC) - DAY, "too many requests")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from candlecast.candles import Bools, Candles, Interval, Series, Span, from_datetime64
+from candlecast.store import audits, gaps
 from candlecast.store import candles as candle_store
-from candlecast.store import gaps
 from candlecast.store.database import Database
 from candlecast.store.gaps import DayCoverage
 from tests.making import START, make_candles
@@ -132,6 +132,18 @@ def test_coverage_counts_every_day_by_itself(database: Database) -> None:
         DayCoverage(date(2025, 9, 3), expected=2, stored=0, confirmed=0),
     ]
     assert [day.missing for day in days] == [2, 0, 3, 2]
+
+
+def test_the_newest_audit_of_a_series_is_remembered(database: Database) -> None:
+    store(database, without(*range(22, 27), 40))
+    confirm(database, span(22, 25))
+    with database.begin() as connection:
+        assert audits.newest(connection) == {}
+        audits.record(connection, SERIES, START, at(10), now=at(11))
+        found = audits.record(connection, SERIES, at(1), END + HOUR / 2, now=at(60))
+        assert audits.newest(connection) == {SERIES: found}
+    assert (found.window, found.expected, found.stored, found.confirmed) == (span(1, 49), 48, 41, 3)
+    assert (found.missing, found.audited_at) == (4, at(60))
 
 
 def test_a_daily_series_has_one_candle_a_day(database: Database) -> None:
