@@ -63,6 +63,18 @@ class Settings(BaseSettings):
     max_series: int = Field(default=100, ge=1)
     """Most series, configured and asked for by runs together; a run that names one more is refused."""
 
+    retention_run_days: float = Field(default=90, gt=0)
+    """Days that ended runs and answered requests are kept; the newest success of every job stays."""
+
+    retention_drift_page_days: float = Field(default=30, gt=0)
+    """Days that the pages of drift reports are kept; their scores stay."""
+
+    retention_artefact_days: float = Field(default=30, gt=0)
+    """Days that the artefacts of model versions that never answered are kept."""
+
+    retention_candle_days: float | None = Field(default=None, gt=0)
+    """Days of candles that are kept, at least `backfill_days`; left out, all. What a forecast is scored with stays."""
+
     max_staleness: int = Field(default=3, ge=0)
     """Intervals after a forecast's target time before the service says nothing rather than something old."""
 

@@ -9,32 +9,50 @@ import multiprocessing
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 
+from sqlalchemy import Connection
+
+from candlecast.candles import Series
 from candlecast.clock import VenueClock
 from candlecast.errors import StoreUnavailable, TemporaryError
 from candlecast.settings import Settings
-from candlecast.store import drift, models, runs
+from candlecast.store import candles, drift, models, runs
 from candlecast.store.clocks import venue_clock
 from candlecast.store.database import REQUEST_CHANNEL, Database, Listener
-from dispatcher.schedule import TRAINING_AT, drift_period, ingestion_period, is_due, settling_time
+from dispatcher.schedule import RETENTION_AT, TRAINING_AT, drift_period, ingestion_period, is_due, settling_time
 
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.2
 # After a failure: how long the schedule waits, and how long somebody who asked does.
-_RETRY_SECONDS = {"ingestion": 5.0, "training": 300.0, "drift": 60.0}
+_RETRY_SECONDS = {"ingestion": 5.0, "training": 300.0, "drift": 60.0, "retention": 300.0}
 _ASKED_RETRY_SECONDS = 5.0
 _STOP_SECONDS = 20.0
+
+_NO_VENUE = ""
 
 # The job's word in the store, and the program that does it: its package and its arguments.
 _PROGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ingestion": ("ingestion_job", ()),
     "training": ("training", ()),
     "drift": ("monitoring", ("drift",)),
+    "retention": ("ingestion_job", ("retention",)),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the tables say about what the schedule depends on."""
+
+    active: tuple[Series, ...]
+    clocks: Mapping[str, VenueClock]
+    trained: Mapping[str, datetime]
+    watched: Mapping[str, datetime]
+    pruned: datetime | None
 
 
 class LocalDispatcher:
@@ -91,60 +109,69 @@ class LocalDispatcher:
     def _start_due(self) -> None:
         with self.database.begin() as connection:
             waiting = runs.waiting(connection)
-            clocks = {venue: venue_clock(connection, venue, self.settings) for venue in self._venues()}
-            trained, watched = models.newest_training(connection), drift.newest_watch(connection)
+            known = self._known(connection)
         for job in _PROGRAMS:
             if job in self._active:
                 continue
             rested = time.monotonic() - self._failed_at.get(job, -math.inf)
-            due = self._due(job, clocks, trained, watched) if rested >= _RETRY_SECONDS[job] else {}
+            due = self._due(job, known) if rested >= _RETRY_SECONDS[job] else {}
             if due or (job in waiting and rested >= _ASKED_RETRY_SECONDS):
                 self._start(job, due)
 
-    def _due(
-        self,
-        job: str,
-        clocks: Mapping[str, VenueClock],
-        trained: Mapping[str, datetime],
-        watched: Mapping[str, datetime],
-    ) -> dict[str, datetime]:
-        """Return the venues for which `job` is due by the schedule, and what their clocks show."""
-        now = {venue: clock.now() for venue, clock in clocks.items()}
+    def _known(self, connection: Connection) -> _Known:
+        active = candles.active_series(connection, self.settings.series)
+        return _Known(
+            active,
+            {venue: venue_clock(connection, venue, self.settings) for venue in sorted({one.venue for one in active})},
+            models.newest_training(connection),
+            drift.newest_watch(connection),
+            runs.last_success(connection, "retention"),
+        )
+
+    def _due(self, job: str, known: _Known) -> dict[str, datetime]:
+        """Return the venues for which `job` is due by the schedule, and what their clocks show.
+
+        Retention is about no venue and follows this machine's clock.
+        """
+        now = {venue: clock.now() for venue, clock in known.clocks.items()}
         if job == "ingestion":
-            return {venue: at for venue, at in now.items() if self._ingestion_due(venue, at)}
+            return {venue: at for venue, at in now.items() if self._ingestion_due(venue, at, known)}
         if not self._ingested:
             return {}
+        if job == "retention":
+            wall = datetime.now(UTC)
+            return {_NO_VENUE: wall} if self._retention_due(wall, known) else {}
         if job == "drift":
             return {
-                venue: at
-                for venue, at in now.items()
-                if venue in trained and self._drift_due(venue, clocks[venue], at, watched.get(venue))
+                venue: at for venue, at in now.items() if venue in known.trained and self._drift_due(venue, at, known)
             }
-        return {venue: at for venue, at in now.items() if self._training_due(venue, at, trained.get(venue))}
+        return {venue: at for venue, at in now.items() if self._training_due(venue, at, known)}
 
-    def _ingestion_due(self, venue: str, now: datetime) -> bool:
-        period = ingestion_period(series.interval for series in self.settings.series if series.venue == venue)
+    def _ingestion_due(self, venue: str, now: datetime, known: _Known) -> bool:
+        period = ingestion_period(series.interval for series in known.active if series.venue == venue)
         return is_due(now, self._started_at.get(("ingestion", venue)), period, settling_time(period))
 
-    def _training_due(self, venue: str, now: datetime, trained: datetime | None) -> bool:
-        tried = self._started_at.get(("training", venue))
-        last = max((moment for moment in (tried, trained) if moment), default=None)
+    def _training_due(self, venue: str, now: datetime, known: _Known) -> bool:
+        last = self._last_try("training", venue, known.trained.get(venue))
         return is_due(now, last, timedelta(days=1), TRAINING_AT)
 
-    def _drift_due(self, venue: str, clock: VenueClock, now: datetime, watched: datetime | None) -> bool:
+    def _drift_due(self, venue: str, now: datetime, known: _Known) -> bool:
         """Hourly since the first training."""
-        tried = self._started_at.get(("drift", venue))
-        last = max((moment for moment in (tried, watched) if moment), default=None)
-        return is_due(now, last, drift_period(clock.speed))
+        last = self._last_try("drift", venue, known.watched.get(venue))
+        return is_due(now, last, drift_period(known.clocks[venue].speed))
+
+    def _retention_due(self, now: datetime, known: _Known) -> bool:
+        return is_due(now, self._last_try("retention", _NO_VENUE, known.pruned), timedelta(days=1), RETENTION_AT)
+
+    def _last_try(self, job: str, venue: str, succeeded: datetime | None) -> datetime | None:
+        tried = self._started_at.get((job, venue))
+        return max((moment for moment in (tried, succeeded) if moment), default=None)
 
     def _start(self, job: str, due: Mapping[str, datetime]) -> None:
         self._started_at.update({(job, venue): at for venue, at in due.items()})
         process = self._processes.Process(target=_run_program, args=_PROGRAMS[job], name=job)
         process.start()
         self._active[job] = process
-
-    def _venues(self) -> Iterable[str]:
-        return sorted({series.venue for series in self.settings.series})
 
     def _wait(self) -> None:
         if self._listener is None and self.database.can_listen:

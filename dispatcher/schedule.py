@@ -10,6 +10,9 @@ from candlecast.candles import Interval
 TRAINING_AT = timedelta(minutes=20)
 """Training runs daily at 00:20 UTC."""
 
+RETENTION_AT = timedelta(hours=1, minutes=40)
+"""Retention runs daily at 01:40 UTC, when training has ended."""
+
 _DRIFT_EVERY = timedelta(hours=1)
 _LEAST_DRIFT_PAUSE = timedelta(minutes=2)
 _SLOWEST_INGESTION = timedelta(minutes=5)

@@ -120,11 +120,14 @@ class Findings:
         return "; ".join(self.answer(source).about(source, span) for source in self.places.own)
 
     def failure(self, left: Sequence[Span]) -> CandlecastError:
-        """Return the error that says what is missing and why; a temporary one where another try may help."""
+        """Return the error that says what is missing and why; a temporary one where another try may help.
+
+        Its details name every stretch, its message the first few.
+        """
         reasons = list(dict.fromkeys(error.message for error in self.errors))
         cause = next((error for error in self.errors if isinstance(error, TemporaryError)), self.errors[0])
         message = f"{_counted(count(left, self.series), 'candle')} missing {_listed(left)}: {'; '.join(reasons)}"
-        return type(cause)(message, **cause.details)
+        return type(cause)(message, **cause.details | {"missing": tuple(left)})
 
 
 def union(spans: Sequence[Span], more: Span) -> list[Span]:

@@ -139,7 +139,7 @@ class _Venue:
         return now
 
     def _stand_in_clock(self, series: Series) -> datetime:
-        """Return the clock of a venue that stands in; where none answers this machine's."""
+        """Return the clock of a venue that stands in; where none answers this machine's, corrected as last measured."""
         for fallback in self._settings.fallbacks_of(series):
             try:
                 return self._sources.now(fallback)
@@ -148,7 +148,8 @@ class _Venue:
             except CandlecastError as error:
                 log.warning("%s does not tell its time: %s", fallback, error.message)
         with self._run.database.begin() as connection:
-            return venue_clock(connection, self._name, self._settings).now()
+            measured = {one.source: one.skew for one in statuses.statuses(connection)}.get(self._name)
+            return venue_clock(connection, self._name, self._settings).now() + (measured or timedelta())
 
     def _fetch_news(self, findings: Findings) -> None:
         with log_context(series=str(findings.series)):

@@ -112,8 +112,7 @@ def test_asked_for_runs_are_made_one_after_the_other_beside_the_schedule(
         asked = eventually(lambda: _of(database, numbers), 30)
         assert [row.requested_by for row in asked] == ["anna", "bert"]
         assert {row.state for row in asked} == {"succeeded"}
-        assert [row.done for row in asked] == [PLAYED - 10] * 2
-        assert [row.rows for row in asked] == [0, 0], "all of it was there"
+        assert [(row.done, row.target, row.rows) for row in asked] == [(0, 0, 0)] * 2, "all of it was there"
         assert _never_two_at_once(_runs(database, "ingestion"))
         assert len(_runs(database, "ingestion")) == 3
 
@@ -131,6 +130,15 @@ def _of(database: Database, requests: list[int], job: str = "ingestion") -> list
     rows = [row for row in _ended(database, job) if row.request_id in requests]
     assert [row.request_id for row in rows] == requests
     return rows
+
+
+def test_retention_comes_by_itself_once_a_day(settings: Environment, database: Database, tmp_path: Path) -> None:
+    slow = settings | {"CANDLECAST_REPLAY_SPEED": "0.001"}
+    with running(DISPATCHER, slow, tmp_path / "log"):
+        (retention,) = eventually(lambda: _ended(database, "retention"), 90)
+        assert (retention.state, retention.requested_by) == ("succeeded", None)
+        eventually(lambda: _ended(database, "training"), 90)
+    assert len(_runs(database, "retention")) == 1
 
 
 def test_a_dispatcher_that_shall_do_nothing_ends_at_once(settings: Environment, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def test_an_intersection_holds_the_candles_of_both(spans: list[Span], others: li
 def test_joined_spans_are_apart_and_hold_nothing_but_what_lies_between(spans: list[Span], apart: int) -> None:
     joined = join(spans, apart * STEP)
     assert numbers(joined) >= numbers(spans)
-    assert all(after.start - before.end > apart * STEP for before, after in zip(joined, joined[1:], strict=False))
+    assert all(after.start - before.end > apart * STEP for before, after in pairwise(joined))
     between = numbers(joined) - numbers(spans)
     for first in between:
         run = [number for number in range(first, first + apart + 1) if number in between]
@@ -119,7 +120,7 @@ def test_holes_near_each_other_are_asked_for_together_and_none_is_forgotten(hole
     found = plan(BTC, BINANCE, WINDOW, holes, now=NOW)
     assert numbers([errand.span for errand in found.errands]) >= numbers(holes)
     spans = [errand.span for errand in found.history]
-    assert all(after.start - before.end > NEAR * STEP for before, after in zip(spans, spans[1:], strict=False))
+    assert all(after.start - before.end > NEAR * STEP for before, after in pairwise(spans))
 
 
 def test_candles_of_fall_backs_are_asked_only_of_the_series_own_sources() -> None:
