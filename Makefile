@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE := 1
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make run takes VENUE=binance|simulated|replay SERIES=... and for the replay DATA=DIR START=DATE SPEED=N"
+	@echo "  make run takes VENUE=binance|coinbase|kraken|simulated|replay SERIES=... and for the replay DATA=DIR START=DATE SPEED=N"
 
 .PHONY: setup
 setup: $(VENV)/.ready ## Install everything that is locked into .venv
