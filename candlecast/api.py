@@ -429,9 +429,11 @@ class RunRequest(Shape):
 
     job: JobName
     series: list[str] | None = None
-    """Only these series; all that are configured when left out."""
+    """Only these series; all that are active when left out. Ingestion may name new ones."""
     start: Moment | None = None
-    """Ingestion: from here on, instead of from where each series ends."""
+    """Ingestion: from here on, instead of as far back as the settings say."""
+    end: Moment | None = None
+    """Ingestion: up to here, instead of up to now."""
 
 
 class Run(Shape):

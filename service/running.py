@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,7 +14,7 @@ from candlecast.errors import NotFound, UsageError
 from candlecast.store import runs
 from candlecast.store.runs import RunRow
 from service import answers
-from service.asked import BoardNow, aware, configured
+from service.asked import BoardNow, aware, configured, parse_series
 from service.asking import asking
 from service.board import Board
 from service.bodies import json_body
@@ -52,12 +53,19 @@ def request_run(
     caller: Caller,
     http: Request,
 ) -> api.Run:
-    """Ask for a run. It starts as soon as no other run of its job is going on."""
+    """Ask for a run. It starts as soon as no other run of its job is going on.
+
+    Ingestion may name series that are not configured: the run adds those that their venue trades.
+    """
     parameters: dict[str, object] = {}
     if request.series is not None:
-        parameters["series"] = [str(configured(board, name)) for name in request.series]
-    if request.start is not None:
-        parameters["start"] = aware("start", request.start).isoformat()
+        known = parse_series if request.job == "ingestion" else partial(configured, board)
+        parameters["series"] = [str(known(name)) for name in request.series]
+    bounds = {"start": request.start, "end": request.end}
+    moments = {name: aware(name, moment) for name, moment in bounds.items() if moment is not None}
+    if len(moments) == 2 and moments["start"] >= moments["end"]:
+        raise UsageError("start is not before end")
+    parameters |= {name: moment.isoformat() for name, moment in moments.items()}
     with board.database.begin() as connection:
         request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
         row = runs.recent(connection, limit=1, request_id=request_id)[0]

@@ -53,6 +53,16 @@ def test_an_asked_for_run_is_written_down_with_who_asked(house: House) -> None:
     assert house.get(response.headers["location"])["runs"] == [answer]
 
 
+def test_ingestion_may_be_asked_for_a_series_that_is_not_configured(house: House) -> None:
+    answer = _ask(house, series=["replay:DOGE-USDT:4h"], start="2025-09-01T00:00:00Z", end="2025-09-02T00:00:00Z")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["parameters"] == {
+        "series": ["replay:DOGE-USDT:4h"],
+        "start": "2025-09-01T00:00:00+00:00",
+        "end": "2025-09-02T00:00:00+00:00",
+    }
+
+
 def test_every_token_goes_by_its_own_name(house: House) -> None:
     assert _ask(house, {"authorization": "bearer other"}).json()["requested_by"] == "bert"
 
@@ -61,9 +71,16 @@ def test_every_token_goes_by_its_own_name(house: House) -> None:
     ("request_", "status", "code", "named"),
     [
         ({"job": "mining"}, 422, "invalid_request", "body.job"),
-        ({"series": ["replay:DOGE-USDT:4h"]}, 404, "unknown_series", "replay:DOGE-USDT:4h is not configured"),
+        (
+            {"job": "training", "series": ["replay:DOGE-USDT:4h"]},
+            404,
+            "unknown_series",
+            "replay:DOGE-USDT:4h is not configured",
+        ),
         ({"series": str(BTC)}, 422, "invalid_request", "body.series"),
+        ({"series": ["replay:DOGE:4h"]}, 404, "unknown_series", "'DOGE' is no symbol"),
         ({"start": "2025-09-01T00:00:00"}, 400, "usage_error", "start has no time zone"),
+        ({"start": "2025-09-01T00:00:00Z", "end": "2025-09-01T00:00:00Z"}, 400, "usage_error", "not before end"),
         ({"now": True}, 422, "invalid_request", "body.now"),
     ],
 )
