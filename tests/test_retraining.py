@@ -77,7 +77,7 @@ def test_alarm_rings_once_until_it_is_over() -> None:
     assert not still.train
     assert still.reason == "no need: the alarm of drift was answered and is not over"
     lower = _decide(drift_share=0.25, ringing=still.ringing)
-    assert (lower.train, lower.ringing) == (False, {DRIFT})
+    assert (lower.train, lower.ringing) == (False, frozenset({DRIFT}))
     over = _decide(drift_share=0.19, ringing=lower.ringing)
     assert (over.train, over.ringing) == (False, frozenset())
     assert _decide(drift_share=0.35, ringing=over.ringing).train
@@ -123,7 +123,8 @@ def test_policy_whose_thresholds_contradict_each_other_is_refused() -> None:
 
 
 def test_a_market_that_swings_round_the_threshold_trains_no_more_than_the_budget() -> None:
-    policy, trained, times, ringing = RetrainingPolicy(), NOW, [], frozenset[str]()
+    policy, trained, ringing = RetrainingPolicy(), NOW, frozenset[str]()
+    times: list[datetime] = []
     for hour in range(1, 73):
         now = NOW + timedelta(hours=hour)
         recent = sum(now - one < timedelta(hours=24) for one in times)

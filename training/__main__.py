@@ -1,33 +1,37 @@
 """`python -m training`: fit a challenger for every configured venue and interval, and promote those that earned it.
 
-With a command it does something else, and nothing is stored.
+Commands that store nothing: `evaluate` walks forward over candle files, `features` writes a feature matrix; each has
+its own --help.
 """
 
 import sys
+from importlib import import_module
 
 from candlecast.jobs import run_job
-from candlecast.program import Parser, run_program
-from candlecast.settings import Settings
-from training import evaluate
+from candlecast.program import Parser, refuse_arguments, run_program
 from training.job import train_models
+
+COMMANDS = ("evaluate", "features")
+"""Modules with `add_arguments` and `run`, imported when they are asked for: they carry what a training does not."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run training once, or the command that was given; return the exit code."""
-    parser = Parser(prog="python -m training", description=__doc__)
-    commands = parser.add_subparsers(title="commands", parser_class=Parser)
-    evaluation = commands.add_parser("evaluate", help="walk forward over candle files", description=evaluate.__doc__)
-    evaluate.add_arguments(evaluation)
-    evaluation.set_defaults(command=evaluate.evaluate)
-    parser.set_defaults(command=None)
-    given = parser.parse_args(arguments)
-    if given.command is None:
-        return run_program("training", _train)
-    return run_program("training", lambda settings: given.command(given, settings))
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in COMMANDS:
+        return _command(given[0], given[1:])
+    refuse_arguments("training", __doc__, given)
+    return run_program(
+        "training", lambda settings: run_job("training", settings, lambda run: train_models(run, settings))
+    )
 
 
-def _train(settings: Settings) -> int:
-    return run_job("training", settings, lambda run: train_models(run, settings))
+def _command(name: str, given: list[str]) -> int:
+    module = import_module(f"training.{name}")
+    parser = Parser(prog=f"python -m training {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    arguments = parser.parse_args(given)
+    return run_program(f"training {name}", lambda settings: module.run(arguments, settings))
 
 
 if __name__ == "__main__":

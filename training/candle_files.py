@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from candlecast.candles import Candles, Interval, Series, from_ms
+from candlecast.candles import VENUES, Candles, Interval, Series, from_ms
 from candlecast.errors import InvalidCandles, UsageError
 
+_FOREIGN = "replay"  # the venue whose candles come from files
 _TIME = "ts"
 _NEEDED = ("open", "high", "low", "close", "volume")
 _TAKEN = ("quote_volume", "trades", "taker_buy_volume")
+
+
+def named_files(given: Sequence[str]) -> tuple[dict[str, Series], dict[Series, list[Path]]]:
+    """Return the series by their names as written in `SERIES=FILE`, and the files of each.
+
+    A venue that the product has no adapter for, such as `yahoo`, counts as one whose candles come from files. Raises
+    UsageError for anything else.
+    """
+    series: dict[str, Series] = {}
+    files: dict[Series, list[Path]] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise UsageError(f"{text!r} is no SERIES=FILE; write it like binance:BTC-USDT:15m=candles.csv.gz")
+        series[name] = _series(name)
+        files.setdefault(series[name], []).append(Path(path))
+    return series, files
 
 
 def read_series(files: Mapping[Series, Sequence[Path]]) -> dict[Series, Candles]:
@@ -27,6 +46,12 @@ def read_series(files: Mapping[Series, Sequence[Path]]) -> dict[Series, Candles]
     they must agree. Raises UsageError for a file that cannot be opened, InvalidCandles for one whose content is wrong.
     """
     return {series: _joined(series, [_read(path, series) for path in paths]) for series, paths in files.items()}
+
+
+def _series(name: str) -> Series:
+    venue, colon, rest = name.partition(":")
+    known = venue in VENUES or not re.fullmatch("[a-z]+", venue)
+    return Series.parse(name if known or not colon else f"{_FOREIGN}:{rest}")
 
 
 def _joined(series: Series, parts: Sequence[Candles]) -> Candles:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from candlecast.candles import VENUES, Candles, Series, to_datetime64
+from candlecast.candles import Candles, Series, to_datetime64
 from candlecast.errors import CandlecastError, NotEnoughCandles, UnknownSeries, UsageError
 from candlecast.features import WINDOW
 from candlecast.settings import Settings
 from candlecast.walk import walk, windows
 from training.calendars import Calendar, TradingTime, require_daily
-from training.candle_files import read_series
+from training.candle_files import named_files, read_series
 from training.contenders import DEFAULT, FHS, PERSISTENCE, contenders
 from training.scoreboard import Scoreboard, comparison_table, document, overall_table
 
 log = logging.getLogger(__name__)
 
 SEED = 0
-
-_FOREIGN = "replay"  # the venue whose candles come from files
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
-def evaluate(arguments: Namespace, settings: Settings) -> int:
+def run(arguments: Namespace, settings: Settings) -> int:
     """Print the report and return the exit code. An error ends it; with --json it is printed as JSON, too."""
     try:
         report = _report(arguments, settings)
@@ -111,7 +107,7 @@ def mean_move(candles: Candles, before: datetime) -> float:
 
 
 def _report(arguments: Namespace, settings: Settings) -> dict[str, Any]:
-    series, files = _files(arguments.candles)
+    series, files = named_files(arguments.candles)
     asked = series.get(arguments.series)
     if asked is None:
         raise UnknownSeries(f"no file was given for {arguments.series}; there are {', '.join(series)}")
@@ -153,28 +149,6 @@ def _question(arguments: Namespace, series: Series, candles: Candles) -> Questio
     return Question(
         series, start, min(end, newest), arguments.horizon, timedelta(days=arguments.refit_every), names, calendar
     )
-
-
-def _files(given: Sequence[str]) -> tuple[dict[str, Series], dict[Series, list[Path]]]:
-    """Return the series by their names as written, and the files of each.
-
-    A venue that the product has no adapter for, such as `yahoo`, is read as candles from files.
-    """
-    series: dict[str, Series] = {}
-    files: dict[Series, list[Path]] = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not equals or not path:
-            raise UsageError(f"{text!r} is no SERIES=FILE; write it like binance:BTC-USDT:15m=candles.csv.gz")
-        series[name] = _series(name)
-        files.setdefault(series[name], []).append(Path(path))
-    return series, files
-
-
-def _series(name: str) -> Series:
-    venue, colon, rest = name.partition(":")
-    known = venue in VENUES or not re.fullmatch("[a-z]+", venue)
-    return Series.parse(name if known or not colon else f"{_FOREIGN}:{rest}")
 
 
 def _moment(option: str, text: str) -> datetime:
