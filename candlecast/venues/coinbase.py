@@ -55,7 +55,7 @@ class CoinbaseVenue(LiveVenue):
         path = f"/products/{series.symbol}/candles"
         found = self._http.get(path, _columns, params, partial(_explain, series=series))
         # There may be earlier ones, and one at the end, which say nothing about what was asked for.
-        asked = (found["open_time"] >= to_ms(start)) & (found["open_time"] < to_ms(end))
+        asked = (found["open_time"] >= to_ms(start)) & (found["open_time"] != to_ms(end))
         return {name: column[asked] for name, column in found.items()}
 
 

@@ -67,6 +67,7 @@ def test_whole_months_come_as_one_file_and_the_rest_as_days(server: ArchiveServe
     pages = list(archive.fetch(SERIES, BEGIN, NOW))
     assert joined(pages) == CANDLES.between(BEGIN, TODAY)
     assert asked(server) == ["2024-11", "2024-12", "2025-01", *(f"2025-02-{day:02}" for day in range(1, 14))]
+    assert not any("2025-02.zip" in request.path for request in server.requests)
     assert server.requests[1].path == "/data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-11.zip"
     assert [page.start for page in pages] == [BEGIN, *(page.end for page in pages[:-1])]
     assert pages[-1].end == TODAY

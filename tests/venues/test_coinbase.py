@@ -112,6 +112,12 @@ def test_rows_from_before_the_start_say_nothing(server: CoinbaseServer, venue: C
     assert (len(page.candles), page.end) == (0, START + 30 * QUARTER)
 
 
+def test_row_at_the_end_says_nothing(server: CoinbaseServer, venue: CoinbaseVenue) -> None:
+    server.truth[SERIES.symbol, SERIES.interval] = CANDLES[30:]
+    [page] = venue.fetch(SERIES, START + 20 * QUARTER, START + 30 * QUARTER)
+    assert (len(page.candles), page.end) == (0, START + 30 * QUARTER)
+
+
 def test_rows_from_after_the_end_are_an_answer_to_something_else(server: CoinbaseServer, venue: CoinbaseVenue) -> None:
     venue.now()
     server.fail_next(200, json.dumps([[int(END.timestamp()), 1, 1, 1, 1, 1]]), times=2)
