@@ -147,7 +147,13 @@ def _frame(snapshot: Snapshot, rows: Rows, look: Look) -> Frame:
         left=rows.opened[0] - round(0.2 * rows.step),
         right=right,
         # A text at the very edge would be cut, and with it the date.
-        ticks=time_ticks(rows.opened[0] + round(0.03 * shown), rows.cutoff, look.language, 3 if look.narrow else 6),
+        ticks=time_ticks(
+            rows.opened[0] + round(0.03 * shown),
+            rows.cutoff,
+            look.language,
+            3 if look.narrow else 6,
+            snapshot.zone,
+        ),
         mode=look.mode,
         language=look.language,
         narrow=look.narrow,

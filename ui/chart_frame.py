@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import UTC, timedelta, tzinfo
 from typing import Any, Final
 
 from candlecast.candles import from_ms
@@ -146,17 +147,18 @@ def _top(group: list[Label], room: float) -> float:
     return _bottom(group, room) + (len(group) - 1) * room
 
 
-def time_ticks(start: int, end: int, language: Language, most: int) -> list[tuple[int, str]]:
+def time_ticks(start: int, end: int, language: Language, most: int, zone: tzinfo = UTC) -> list[tuple[int, str]]:
     """Return times for the axis with their texts; the date stands under the first one and under midnight."""
+    ahead = round(1000 * (from_ms(start).astimezone(zone).utcoffset() or timedelta(0)).total_seconds())
     step = next((step for step in _STEPS if (end - start) / step <= most), _STEPS[-1])
     ticks: list[tuple[int, str]] = []
-    for at in range(-(-start // step) * step, end + 1, step):
-        moment = from_ms(at)
+    for at in range(-(-(start + ahead) // step) * step - ahead, end + 1, step):
+        moment = from_ms(at).astimezone(zone)
         date = axis_date(moment, language)
         if step >= _DAY:
             ticks.append((at, date))
         else:
-            dated = not ticks or at % _DAY == 0
+            dated = not ticks or (at + ahead) % _DAY == 0
             ticks.append((at, f"{moment:%H:%M}" + (f"<br>{date}" if dated else "")))
     return ticks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 Language = Literal["en", "pt"]
@@ -98,24 +98,40 @@ def outwards(value: float, decimals: int, *, up: bool) -> float:
 
 
 def when(moment: datetime, now: datetime, language: Language) -> str:
-    """Write a moment: the time alone for today, else date and time; the zone always."""
-    utc = moment.astimezone(UTC)
-    if utc.date() == now.astimezone(UTC).date():
-        return f"{utc:%H:%M}{THIN}UTC"
-    return moment_text(utc, language)
+    """Write a moment in the zone of `now`: the time alone for today, else date and time; the zone always."""
+    there = moment.astimezone(now.tzinfo)
+    if there.date() == now.date():
+        return f"{there:%H:%M}{THIN}{zone(there)}"
+    return moment_text(there, language)
 
 
 def moment_text(moment: datetime, language: Language) -> str:
-    """Write date and time: 14 Oct 2025 16:15 UTC, 14/10/2025 16:15 UTC."""
-    utc = moment.astimezone(UTC)
-    date = f"{utc:%d/%m/%Y}" if language == "pt" else f"{utc.day} {_MONTHS['en'][utc.month - 1]} {utc.year}"
-    return f"{date} {utc:%H:%M}{THIN}UTC"
+    """Write date and time in the moment's own zone: 14 Oct 2025 16:15 UTC, 14/10/2025 16:15 UTC."""
+    return f"{date_text(moment, language)} {moment:%H:%M}{THIN}{zone(moment)}"
 
 
-def axis_date(moment: datetime, language: Language) -> str:
+def date_text(moment: date, language: Language) -> str:
+    """Write a day: 14 Oct 2025, 14/10/2025."""
+    return f"{moment:%d/%m/%Y}" if language == "pt" else f"{moment.day} {_MONTHS['en'][moment.month - 1]} {moment.year}"
+
+
+def zone(moment: datetime) -> str:
+    """Write the zone of a moment as its distance from UTC: UTC, UTC-3, UTC+5:30."""
+    minutes = round((moment.utcoffset() or timedelta(0)) / timedelta(minutes=1))
+    if not minutes:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{MINUS if minutes < 0 else '+'}{hours}" + (f":{rest:02d}" if rest else "")
+
+
+def axis_date(moment: date, language: Language) -> str:
     """Write the day for an axis: 14 Oct, 14 out."""
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {_MONTHS[language][utc.month - 1]}"
+    return f"{moment.day} {_MONTHS[language][moment.month - 1]}"
+
+
+def month_text(moment: date, language: Language) -> str:
+    """Write a month: Oct 2025, out 2025."""
+    return f"{_MONTHS[language][moment.month - 1]} {moment.year}"
 
 
 def span(seconds: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from html import escape
-from typing import Any
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from candlecast.candles import to_ms
 from candlecast.client import ApiError, Client, ServiceAway
@@ -15,30 +17,59 @@ from ui import panels
 from ui.chart import NARROW, Look, figure
 from ui.format import Language, moment_text
 from ui.snapshot import Snapshot, look
+from ui.theme import Mode, Palette, mode_of
 from ui.words import HTML_LANG, spoken, words
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
+TABS: Final = ("forecast", "data")
+WINDOWS: Final = ("2000", "30", "90", "all")
+"""What a track record can be over: the newest forecasts, the newest days, everything."""
+REFRESH_SECONDS: Final = 5
+_FASTEST, _SLOWEST = 3, 60
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the reader wants to see it."""
+    """How the reader wants to see it, and what."""
 
     language: Language = "en"
     dark: bool = False
     width: int = 1440
     past: bool = True
     line: bool = False
+    tab: str = TABS[0]
+    palette: Palette = "violet"
+    zone: str = "UTC"
+    """The reader's time zone, as the time zone database names it."""
+    every: int = REFRESH_SECONDS
+    """Seconds from one refresh to the next."""
+    window: str = WINDOWS[0]
+
+    @property
+    def mode(self) -> Mode:
+        """The colours."""
+        return mode_of(self.palette, dark=self.dark)
+
+    @property
+    def place(self) -> tzinfo:
+        """The time zone; UTC where the name is not known here."""
+        try:
+            return ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError):
+            return UTC
 
     @property
     def look(self) -> Look:
         """The part that the chart needs."""
-        return Look(self.language, "dark" if self.dark else "light", self.width, self.past, self.line)
+        return Look(self.language, self.mode, self.width, self.past, self.line)
 
     @property
     def key(self) -> tuple[object, ...]:
         """What makes a new drawing necessary; not every pixel of width does."""
-        return (self.language, self.dark, self.width < NARROW, self.past, self.line)
+        narrow = self.width < NARROW
+        return (self.tab, self.language, self.mode, self.zone, narrow, self.past, self.line, self.window)
 
 
 @dataclass(eq=False)
@@ -53,14 +84,18 @@ class Session:
     """Whether "Forecast now" is at work."""
     asked_at: float = 0.0
     """When it last ended, by the process' own clock."""
+    watched: int | None = None
+    """The request of the run that goes on and that this page asked for."""
     shown: tuple[object, ...] = field(default=())
+    found: dict[str, object] = field(default_factory=dict)
+    """What each tab has found beside the snapshot."""
 
     def begin(self) -> int:
         """Note that the reader has chosen something."""
         self.mark += 1
         return self.mark
 
-    def trouble_line(self, language: Language, every: float) -> str:
+    def trouble_line(self, language: Language, every: float, zone: tzinfo = UTC) -> str:
         """Return what is wrong as a sentence, empty when nothing is."""
         if self.trouble is None:
             return ""
@@ -70,7 +105,7 @@ class Session:
         if not (isinstance(self.trouble, ApiError) and self.trouble.status == 429):
             parts.append(again)
         if self.snapshot is not None:
-            parts.append(say["away_since"].format(time=moment_text(self.snapshot.taken_at, language)))
+            parts.append(say["away_since"].format(time=moment_text(self.snapshot.taken_at.astimezone(zone), language)))
         return " ".join(parts)
 
     @staticmethod
@@ -88,23 +123,38 @@ class Session:
         return say["failed"].format(id=request)
 
 
-def refresh(session: Session, client: Client, series: str | None, horizon: int | None, keep: int | None = None) -> None:
+Gather = Callable[[Snapshot, object], object]
+"""What a tab asks for beside the snapshot, given what it found before."""
+
+
+def refresh(
+    session: Session,
+    client: Client,
+    view: View,
+    series: str | None,
+    horizon: int | None,
+    keep: int | None = None,
+    gather: Gather | None = None,
+) -> None:
     """Look again; on failure the old figures stay. With `keep`, drop the answer when the reader chose since."""
     mark = session.mark if keep is None else keep
     try:
-        fresh = look(client, series, horizon, session.snapshot)
+        seen = look(client, series, horizon, session.snapshot)
+        fresh = replace(seen, now=seen.now.astimezone(view.place))
+        found = gather(fresh, session.found.get(view.tab)) if gather else None
     except (ApiError, ServiceAway) as error:
         if session.mark == mark:
             session.trouble = error
         return
     if session.mark == mark:
         session.snapshot, session.trouble = fresh, None
+        session.found[view.tab] = found
 
 
 def follow_view(session: Session, view: View) -> bool:
     """Return whether the screen already shows this, and note that it does now."""
     content = session.snapshot.content if session.snapshot else (str(session.trouble),)
-    key = (view.key, content)
+    key = (view.key, content, session.found.get(view.tab))
     same = session.shown == key
     session.shown = key
     return same
@@ -112,40 +162,51 @@ def follow_view(session: Session, view: View) -> bool:
 
 def read(
     browser: str,
+    tab: str | None,
     pair: str | None,
     interval: str | None,
     horizon: int | None,
     language: str | None,
+    zone: str | None,
+    palette: str | None,
     dark: bool | None,
     past: bool,
     style: str,
     session: Session,
 ) -> tuple[View, str | None, int | None, Session]:
     """Return the controls' values as view, series and horizon."""
-    width = _browser(browser).get("width")
-    view = View(
-        language=spoken(language),
-        dark=bool(dark),
-        width=int(width) if isinstance(width, int | float) else 1440,
-        past=bool(past),
-        line=style == "line",
-    )
-    series = f"{pair}:{interval}" if pair and interval else None
-    return view, series, horizon, session
+    known = _browser(browser)
+    shown = {"tab": tab, "language": language, "zone": zone, "palette": palette, "dark": dark}
+    view = replace(_view(known | shown), past=bool(past), line=style == "line")
+    return view, _series(pair, interval), horizon, session
 
 
 def restored(browser: str) -> tuple[View, str | None, int | None]:
     """Return view, series and horizon as this browser had them last, or what it asks for by itself."""
     known = _browser(browser)
-    width, horizon = known.get("width"), known.get("horizon")
-    view = View(
-        language=spoken(str(known.get("language") or known.get("browser") or "en")),
+    language = known.get("language") or known.get("browser") or "en"
+    horizon = known.get("horizon")
+    series = _series(known.get("series"), known.get("interval"))
+    return _view(known | {"language": language}), series, horizon if isinstance(horizon, int) else None
+
+
+def _view(known: dict[str, Any]) -> View:
+    width, every, tab, window = (known.get(name) for name in ("width", "every", "tab", "window"))
+    local = str(known.get("timezone") or "UTC")
+    return View(
+        language=spoken(str(known.get("language"))),
         dark=bool(known.get("dark")),
-        width=int(width) if isinstance(width, int | float) else 1440,
+        width=int(width) if isinstance(width, int | float) else View().width,
+        tab=tab if tab in TABS else TABS[0],
+        palette="federal" if known.get("palette") == "federal" else "violet",
+        zone=local if known.get("zone") == "local" else "UTC",
+        every=min(_SLOWEST, max(_FASTEST, int(every))) if isinstance(every, int | float) else REFRESH_SECONDS,
+        window=window if window in WINDOWS else WINDOWS[0],
     )
-    pair, interval = known.get("series"), known.get("interval")
-    series = f"{pair}:{interval}" if pair and interval else None
-    return view, series, horizon if isinstance(horizon, int) else None
+
+
+def _series(pair: object, interval: object) -> str | None:
+    return f"{pair}:{interval}" if pair and interval else None
 
 
 def _browser(text: str | None) -> dict[str, Any]:
@@ -183,6 +244,7 @@ def pulse(session: Session, view: View) -> str:
         "now": snapshot_now(snapshot, now),
         "speed": snapshot.speed if snapshot else 1,
         "lang": HTML_LANG[view.language],
+        "tab": view.tab,
         "title": panels.page_title(snapshot, view.language),
         "key": f"{snapshot.series}/{snapshot.horizon}|{cutoff}" if snapshot and cutoff else "",
         "say": panels.announcement(snapshot, view.language),

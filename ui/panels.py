@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 
 from candlecast.api import Bounds, LatestForecast, Point
-from ui.format import NOTHING, Language, bounds, chance, delta, number, price, when
+from ui.format import NOTHING, THIN, Language, bounds, chance, delta, number, price, when
 from ui.markup import MARK, icon, ticking
 from ui.snapshot import Snapshot
 from ui.words import words
@@ -19,8 +19,20 @@ def header(language: Language) -> str:
     """Return mark, name and motto."""
     motto = escape(words(language)["motto"])
     return (
-        f'<a class="skip" href="#verdict">{escape(words(language)["skip"])}</a>'
+        f'<a class="skip" href="#content">{escape(words(language)["skip"])}</a>'
         f'<div class="brand">{MARK}<span class="name">candlecast</span><span class="motto">{motto}</span></div>'
+        f'<button type="button" class="menu" data-menu aria-expanded="false" aria-controls="settings" '
+        f'aria-label="{escape(words(language)["settings"])}">{icon("menu")}</button>'
+    )
+
+
+def rate(every: int, language: Language) -> str:
+    """Return the slider for the time between two refreshes; the browser keeps it."""
+    say = words(language)
+    text = escape(say["refresh"]).format(s=f"<b data-seconds>{every}</b>{THIN}s")
+    return (
+        f'<label class="rate"><span>{text}</span><input type="range" data-rate min="3" max="60" step="1" '
+        f'value="{every}" aria-label="{escape(say["refresh_label"])}"></label>'
     )
 
 
@@ -90,7 +102,8 @@ def _chip(tone: str, picture: str, word: str, rest: str, title: str = "") -> str
 
 def cards(snapshot: Snapshot | None, language: Language) -> str:
     """Return the six cards; what is not known is an en dash."""
-    makers = (_last_close, _next_close, _intervals, _chance, _known, _written_by)
+    checked = snapshot is not None and snapshot.cross_check is not None
+    makers = (_last_close, _next_close, _intervals, _chance, _known, _cross_check if checked else _written_by)
     drawn = "".join(make(snapshot, language) for make in makers)
     return f'<section class="cards" aria-label="{escape(words(language)["forecast"])}">{drawn}</section>'
 
@@ -188,7 +201,7 @@ def _known(snapshot: Snapshot | None, language: Language) -> str:
         return _card(say["card_known_plain"], NOTHING, "", kind="nothing")
     label = say["card_known"].format(time=when(forecast.target_time, snapshot.now, language))
     left = ticking(say["in"], forecast.target_time, snapshot.now, down=True, past=say["any_moment"])
-    cutoff = say["cutoff"].format(time=_hours(forecast.cutoff), n=forecast.horizon)
+    cutoff = say["cutoff"].format(time=_hours(forecast.cutoff.astimezone(snapshot.zone)), n=forecast.horizon)
     return _card(label, left, escape(cutoff))
 
 
@@ -203,6 +216,21 @@ def _written_by(snapshot: Snapshot | None, language: Language) -> str:
     name = f'<span class="model" title="{escape(forecast.model_version)}">{escape(forecast.model_version)}</span>'
     at = when(forecast.issued_at, snapshot.now, language) if forecast.issued_at else NOTHING
     return _card(say["card_model"], name, escape(say["written_at"].format(time=at)))
+
+
+def _cross_check(snapshot: Snapshot | None, language: Language) -> str:
+    say, given = words(language), snapshot.cross_check if snapshot else None
+    if snapshot is None or given is None:
+        return ""
+    label = say["card_check"].format(source=given.source)
+    age = ticking(say["old"], given.priced_at, datetime.now(UTC))
+    close = _known_close(snapshot)
+    away = f"{number(100 * abs(given.price / close - 1), 2, language)}{THIN}%" if close else NOTHING
+    if given.disagrees:
+        warning = f'<p class="disagrees">{icon("warning")}{escape(say["check_off"].format(x=away))}</p>'
+        return _card(label, price(given.price, language, snapshot.decimals), f"{warning}{age}")
+    note = escape(say["check_unknown"] if given.disagrees is None else say["check_agrees"].format(x=away))
+    return _card(label, price(given.price, language, snapshot.decimals), f"{note} · {age}")
 
 
 def next_candle(snapshot: Snapshot | None, language: Language) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from html import escape
 
 from candlecast.api import JobName, Run
-from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
+from candlecast.client import ApiError, ServiceAway, TokenNeeded
 from ui.format import Language, number, span
 from ui.markup import icon
+from ui.reader import Reader
 from ui.words import words
 
 _ENDED = ("succeeded", "failed", "cancelled")
@@ -18,18 +20,22 @@ LONGEST_WATCH = 1800.0
 
 
 def follow(
-    client: Client,
+    client: Reader,
     job: JobName,
     series: list[str] | None,
+    begin: datetime | None = None,
     *,
     pause: float = 1.0,
     longest: float = LONGEST_WATCH,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[Run, float]]:
-    """Ask for a run and yield it with the seconds since, until it has ended or `longest` is over."""
+    """Ask for a run and yield it with the seconds since, until it has ended or `longest` is over.
+
+    Ingestion fetches from `begin` on, where that is given.
+    """
     start = clock()
-    run = client.request_run(job, series)
+    run = client.request_run(job, series, begin)
     request = run.request_id
     yield run, 0.0
     while run.state not in _ENDED and clock() - start < longest:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from candlecast.api import (
     CandleColumns,
     LatestForecast,
+    LatestPrice,
     LedgerRow,
     ModelVersion,
     SeriesList,
@@ -21,6 +22,7 @@ from ui.format import shared_decimals
 
 PAST_CANDLES = 60
 _AWAY = 503
+_WITHOUT_PRICES = ("replay", "simulated")
 
 History = tuple[CandleColumns | None, tuple[LedgerRow, ...], ModelVersion | None]
 
@@ -39,6 +41,8 @@ class Snapshot:
     forecasts: tuple[LatestForecast, ...] = ()
     candles: CandleColumns | None = None
     ledger: tuple[LedgerRow, ...] = ()
+    cross_check: LatestPrice | None = None
+    """What a source without candles says the symbol costs."""
     challenger: ModelVersion | None = None
     """The newest trained model version, where the baseline answers."""
 
@@ -74,6 +78,11 @@ class Snapshot:
         return shared_decimals(self.candles.close) if self.candles and self.candles.close else 2
 
     @property
+    def zone(self) -> tzinfo:
+        """The reader's time zone: that of `now`."""
+        return self.now.tzinfo or UTC
+
+    @property
     def parsed(self) -> Series | None:
         """The chosen series as its parts."""
         return Series.parse(self.series) if self.series else None
@@ -96,6 +105,7 @@ class Snapshot:
             self.status.database if self.status else None,
             len(self.ledger),
             self.challenger.id if self.challenger else None,
+            self.cross_check.model_dump_json(exclude={"age_seconds"}) if self.cross_check else None,
         )
 
 
@@ -125,12 +135,14 @@ def look(client: Client, series: str | None, horizon: int | None, before: Snapsh
     forecasts = tuple(sorted(client.latest_forecasts(chosen).forecasts, key=lambda f: f.horizon))
     wanted = _horizon(horizon, [f.horizon for f in forecasts] or listing.horizons)
     now, speed = _clock(chosen, status, forecasts, wall)
-    bare = Snapshot(wall, now, speed, listing, status, chosen, wanted, forecasts)
+    bare = Snapshot(
+        wall, now, speed, listing, status, chosen, wanted, forecasts, cross_check=_cross_check(client, chosen)
+    )
     if before is not None and _same_candles(before, bare):
         candles, ledger, challenger = before.candles, before.ledger, before.challenger
     else:
         candles, ledger, challenger = _history(client, bare, before)
-    return Snapshot(wall, now, speed, listing, status, chosen, wanted, forecasts, candles, ledger, challenger)
+    return replace(bare, candles=candles, ledger=ledger, challenger=challenger)
 
 
 def _listing(client: Client, before: Snapshot | None) -> SeriesList:
@@ -148,6 +160,19 @@ def _status(client: Client) -> ServiceStatus | None:
         return client.status()
     except ApiError:
         return None  # the chips can be missing; the forecast cannot
+
+
+def _cross_check(client: Client, series: str) -> LatestPrice | None:
+    """Return the newest price of the series' symbol; a replay of old candles has none to be held against."""
+    parsed = Series.parse(series)
+    if parsed.venue in _WITHOUT_PRICES:
+        return None
+    try:
+        prices = client.latest_prices().prices
+    except ApiError:
+        return None
+    of_symbol = [price for price in prices if price.symbol == str(parsed.symbol)]
+    return min(of_symbol, key=lambda price: price.age_seconds, default=None)
 
 
 def _history(client: Client, bare: Snapshot, before: Snapshot | None) -> History:

@@ -83,7 +83,7 @@ def _row(snapshot: Snapshot, rows: Rows, at: int, said: LedgerRow | None, langua
         bounds(given.lower, given.upper, language, places) if given else NOTHING,
         delta(said.close - close, close, language, places) if said else NOTHING,
     ]
-    closed = moment_text(from_ms(rows.opened[at] + rows.step), language)
+    closed = moment_text(from_ms(rows.opened[at] + rows.step).astimezone(snapshot.zone), language)
     return f"<tr><th scope=row>{escape(closed)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 

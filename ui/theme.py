@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Mode = Literal["light", "dark"]
+Mode = Literal["light", "dark", "light_federal", "dark_federal"]
+Palette = Literal["violet", "federal"]
 
 FONTS: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif")
 MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Liberation Mono", "monospace")
@@ -67,9 +68,74 @@ DARK: Final[dict[str, str]] = {
     "baseline_bg": "#D9D6E2",
 }
 
-_MODES: Final[dict[Mode, dict[str, str]]] = {"light": LIGHT, "dark": DARK}
+# After the Brazilian government's design system: there blue is the interface, so forecasts are orange.
+LIGHT_FEDERAL: Final[dict[str, str]] = {
+    "page": "#F8F8F8",
+    "surface": "#FFFFFF",
+    "sunk": "#EDEDED",
+    "line": "#CCCCCC",
+    "edge": "#888888",
+    "ink": "#1B1B1B",
+    "ink2": "#333333",
+    "ink3": "#636363",
+    "accent": "#1351B4",
+    "accent_hover": "#0C326F",
+    "on_accent": "#FFFFFF",
+    "accent_soft": "#EDF5FF",
+    "said": "#AD5000",
+    "up": "#2670E8",
+    "down": "#071D41",
+    "base": "#636363",
+    "good": "#0F6B1A",
+    "good_bg": "#E7F4E9",
+    "warn": "#6B4A00",
+    "warn_bg": "#FEF0C8",
+    "bad": "#B8190A",
+    "bad_bg": "#FCF0EE",
+    "simulated": "#1B1B1B",
+    "simulated_bg": "#FFCD07",
+    "baseline": "#FFFFFF",
+    "baseline_bg": "#071D41",
+}
 
-# Gradio's variable on the left, our token on the right; each is set with its `_dark` twin.
+DARK_FEDERAL: Final[dict[str, str]] = {
+    "page": "#071D41",
+    "surface": "#0A2550",
+    "sunk": "#0C326F",
+    "line": "#27457E",
+    "edge": "#7F99C4",
+    "ink": "#FFFFFF",
+    "ink2": "#C5D4EB",
+    "ink3": "#ADCDFF",
+    "accent": "#C5D4EB",
+    "accent_hover": "#FFFFFF",
+    "on_accent": "#071D41",
+    "accent_soft": "#0C326F",
+    "said": "#FF8C00",
+    "up": "#58B4FF",
+    "down": "#FFFFFF",
+    "base": "#BBBBBB",
+    "good": "#7BE08A",
+    "good_bg": "#0B3A2A",
+    "warn": "#FFCD07",
+    "warn_bg": "#3A3208",
+    "bad": "#FFB3A8",
+    "bad_bg": "#4A1A1A",
+    "simulated": "#1B1B1B",
+    "simulated_bg": "#FFCD07",
+    "baseline": "#071D41",
+    "baseline_bg": "#FFFFFF",
+}
+
+_MODES: Final[dict[Mode, dict[str, str]]] = {
+    "light": LIGHT,
+    "dark": DARK,
+    "light_federal": LIGHT_FEDERAL,
+    "dark_federal": DARK_FEDERAL,
+}
+
+# Gradio's variable on the left, our token on the right. Each is set, with its `_dark` twin, to our CSS property, so
+# that it follows colour mode and palette.
 _GRADIO: Final[dict[str, str]] = {
     "body_background_fill": "page",
     "background_fill_primary": "surface",
@@ -124,7 +190,7 @@ _GRADIO: Final[dict[str, str]] = {
 }
 
 _PLAIN: Final[dict[str, str]] = {
-    "color_accent": LIGHT["accent"],
+    "color_accent": "var(--cc-accent)",
     "block_radius": "10px",
     "input_radius": "6px",
     "button_medium_radius": "6px",
@@ -148,22 +214,32 @@ _PLAIN: Final[dict[str, str]] = {
 _SHADOWED: Final = ("block", "button_primary", "button_secondary", "input")
 
 
+def mode_of(palette: Palette, *, dark: bool) -> Mode:
+    """Return the colour mode that a palette has by day or by night."""
+    if palette == "federal":
+        return "dark_federal" if dark else "light_federal"
+    return "dark" if dark else "light"
+
+
 def tokens(mode: Mode) -> dict[str, str]:
     """Return the colours of a mode by name."""
     return _MODES[mode]
 
 
 def css_properties() -> str:
-    """Return the tokens as CSS custom properties, light in `:root` and dark in `.dark`."""
-    return f":root{{{_properties(LIGHT)}}}\n.dark{{{_properties(DARK)}--color-accent:{DARK['accent']};}}\n"
+    """Return the tokens as CSS custom properties: the palette is a class of the root, `.dark` one of the body."""
+    return (
+        f":root{{{_properties(LIGHT)}}}\n.dark{{{_properties(DARK)}}}\n"
+        f":root.federal{{{_properties(LIGHT_FEDERAL)}}}\n.federal .dark{{{_properties(DARK_FEDERAL)}}}\n"
+    )
 
 
 def gradio_variables() -> dict[str, str]:
     """Return the variables for `gr.themes.Base().set`."""
-    light = {name: LIGHT[token] for name, token in _GRADIO.items()}
-    dark = {f"{name}_dark": DARK[token] for name, token in _GRADIO.items()}
+    ours = {name: f"var(--cc-{token.replace('_', '-')})" for name, token in _GRADIO.items()}
+    twins = {f"{name}_dark": value for name, value in ours.items()}
     shadows = {f"{part}_shadow{twin}": "none" for part in _SHADOWED for twin in ("", "_dark")}
-    return light | dark | shadows | _PLAIN
+    return ours | twins | shadows | _PLAIN
 
 
 def faded(colour: str, share: float) -> str:

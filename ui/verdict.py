@@ -21,7 +21,7 @@ def verdict_card(snapshot: Snapshot, language: Language) -> str:
     evidence = "".join(f'<p class="evidence">{line}</p>' for line in _evidence(snapshot, language))
     note = f'<p class="note">{_note(snapshot, language)}</p>'
     return (
-        f'<section class="card verdict" id="verdict" tabindex="-1"><div class="said"><p class="scope">{scope}</p>'
+        f'<section class="card verdict" id="content" tabindex="-1"><div class="said"><p class="scope">{scope}</p>'
         f"<h1>{headline(snapshot, language)}</h1>{evidence}{note}</div>"
         f'<div class="strip">{skill_strip(_scored(snapshot), language)}</div></section>'
     )
@@ -30,7 +30,7 @@ def verdict_card(snapshot: Snapshot, language: Language) -> str:
 def plain_card(title: str, line: str, language: Language) -> str:
     """Return the same card for the states without a forecast to judge: loading, empty, service away."""
     return (
-        '<section class="card verdict" id="verdict" tabindex="-1"><div class="said"><p class="scope">&nbsp;</p>'
+        '<section class="card verdict" id="content" tabindex="-1"><div class="said"><p class="scope">&nbsp;</p>'
         f'<h1>{escape(title)}</h1><p class="evidence">{escape(line)}</p></div>'
         f'<div class="strip">{skill_strip(None, language)}</div></section>'
     )

@@ -1,55 +1,15 @@
 """The page in a real browser, over the whole product as `make run` starts it, on replayed real candles."""
 
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-import pytest
-
 from tests.browser.page import Screen, open_page
-from tests.programs import ROOT, free_port, running
-from tests.shared import SHARED, requires_shared
+from tests.programs import ROOT
+from tests.shared import requires_shared
 from tests.waiting import eventually
 
 pytestmark = requires_shared
 
-PICTURES = ROOT / "var" / "screenshots"
-SERIES = "replay:BTC-USDT:15m"
-
-
-@pytest.fixture(scope="module")
-def screen_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of the screen, once there is a forecast to show. A candle closes every six seconds."""
-    folder: Path = tmp_path_factory.mktemp("house")
-    ports = {"CANDLECAST_SERVICE_PORT": str(free_port()), "CANDLECAST_UI_PORT": str(free_port())}
-    environment = (
-        _clean_environment()
-        | ports
-        | {
-            "CANDLECAST_DATA_DIR": str(folder / "var"),
-            "CANDLECAST_BACKFILL_DAYS": "40",
-        }
-    )
-    options = ["--venue", "replay", "--data", str(SHARED / "data"), "--series", SERIES, "--speed", "150"]
-    log = folder / "log"
-    with running([sys.executable, "-m", "tools.run", *options], environment, log) as process:
-        latest = f"http://127.0.0.1:{ports['CANDLECAST_SERVICE_PORT']}/v1/forecasts/latest"
-        url = f"http://127.0.0.1:{ports['CANDLECAST_UI_PORT']}"
-
-        def up() -> bool:
-            assert process.poll() is None, log.read_text()
-            said = httpx.get(latest)
-            forecasts = said.json()["forecasts"] if said.is_success else []
-            return any(f["status"] != "abstained" for f in forecasts) and httpx.get(f"{url}/healthz").is_success
-
-        eventually(up, 180)
-        yield url
-
-
-def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CANDLECAST_")}
+PICTURES: Path = ROOT / "var" / "screenshots"
 
 
 def cutoff(screen: Screen) -> str:
@@ -83,14 +43,27 @@ def test_forecast_now_starts_a_real_run_and_says_how_it_ended(screen_url: str) -
         assert screen.complaints == []
 
 
-def test_train_starts_a_real_run_and_shows_its_outcome(screen_url: str) -> None:
-    with open_page(screen_url, PICTURES) as screen:
+def test_data_shows_what_is_stored_and_fetches_more(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=data", PICTURES) as screen:
+        days = screen.page.locator("#data-days")
+        eventually(lambda: "replay:BTC-USDT:15m" in days.inner_text())
+        screen.page.locator("#ingest").click()
+        progress = screen.page.locator("#data-progress")
+        eventually(lambda: "new and" in progress.inner_text())
+        eventually(lambda: "Ingestion" in screen.page.locator("#data-runs").inner_text())
+        screen.page.get_by_label("Backfill from, UTC").fill("31/01/2025")
+        screen.page.locator("#backfill").click()
+        eventually(lambda: "Write the day like" in progress.inner_text())
+        screen.picture("data-1440-light", whole=True)
+        assert screen.complaints == []
+
+
+def test_a_link_opens_a_tab_and_the_address_follows_the_reader(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=data&series=replay:BTC-USDT:15m", PICTURES) as screen:
+        eventually(lambda: screen.page.locator("#data-series").is_visible())
+        screen.page.get_by_label("Forecast", exact=True).check()
         screen.wait_for_chart()
-        screen.page.locator("#train").click()
-        progress = screen.page.locator("#progress")
-        eventually(lambda: "replay 15m" in progress.inner_text(), 120)
-        outcome = progress.inner_text()
-        assert "promoted" in outcome or "refused" in outcome
+        assert "tab=forecast" in screen.page.url
         assert screen.complaints == []
 
 
@@ -98,6 +71,7 @@ def test_the_page_fits_a_phone_and_speaks_portuguese(screen_url: str) -> None:
     with open_page(screen_url, PICTURES, width=390, height=844) as screen:
         screen.wait_for_chart()
         assert not screen.scrolls_sideways()
+        screen.page.get_by_role("button", name="Settings").click()
         screen.page.get_by_label("PT", exact=True).check()
         eventually(lambda: "Último fechamento" in screen.page.locator("#cards").inner_text())
         screen.picture("forecast-390-pt")

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from candlecast import client as client_module
 from candlecast.api import (
     LatestForecasts,
+    LatestPrices,
     LedgerRows,
     ModelVersions,
     Problem,
@@ -27,7 +28,7 @@ from candlecast.api import (
     SeriesList,
     Shape,
 )
-from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
+from candlecast.client import ApiError, ServiceAway, TokenNeeded
 from tests.ui.making import (
     CUTOFF,
     NOW,
@@ -46,6 +47,7 @@ from tests.ui.making import (
 from ui import runs
 from ui.app import Page, create_app
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
+from ui.reader import Reader
 from ui.snapshot import closes_next, look, pick, venue_now
 
 
@@ -60,6 +62,7 @@ class Service:
             "/v1/forecasts/latest": LatestForecasts(forecasts=[forecast(5), forecast(1)]),
             "/v1/candles": candles(),
             "/v1/forecasts": LedgerRows(forecasts=[ledger_row(CUTOFF - STEP)]),
+            "/v1/prices/latest": LatestPrices(prices=[]),
             "/v1/models": ModelVersions(models=[challenger({"promote": False})]),
         }
 
@@ -85,13 +88,13 @@ def service() -> Service:
 
 
 @pytest.fixture
-def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.setattr(client_module, "_PAUSES", ())
-    with Client("http://service", transport=httpx.MockTransport(service)) as opened:
+    with Reader("http://service", transport=httpx.MockTransport(service)) as opened:
         yield opened
 
 
-def test_look_gathers_everything_with_the_venue_s_clock(client: Client) -> None:
+def test_look_gathers_everything_with_the_venue_s_clock(client: Reader) -> None:
     seen = look(client, SERIES, 5, None)
     assert [f.horizon for f in seen.forecasts] == [1, 5]
     assert seen.forecast is not None
@@ -101,7 +104,7 @@ def test_look_gathers_everything_with_the_venue_s_clock(client: Client) -> None:
     assert seen.decimals == 2
 
 
-def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Service, client: Client) -> None:
+def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Service, client: Reader) -> None:
     first = look(client, SERIES, 1, None)
     service.asked.clear()
     look(client, SERIES, 1, first)
@@ -113,7 +116,7 @@ def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Se
     assert "/v1/candles" in service.asked
 
 
-def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Service, client: Client) -> None:
+def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Service, client: Reader) -> None:
     early = CUTOFF - 2 * STEP
     behind = LatestForecasts(forecasts=[forecast(1, cutoff=early, target_time=early + STEP)])
     service.answers["/v1/forecasts/latest"] = behind
@@ -123,7 +126,7 @@ def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Ser
     assert len(seen.candles.volume) == 10
 
 
-def test_abstention_keeps_all_candles(service: Service, client: Client) -> None:
+def test_abstention_keeps_all_candles(service: Service, client: Reader) -> None:
     early = CUTOFF - 2 * STEP
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[abstained("stale", cutoff=early)])
     seen = look(client, SERIES, 1, None)
@@ -131,7 +134,7 @@ def test_abstention_keeps_all_candles(service: Service, client: Client) -> None:
     assert len(seen.candles.open_time) == 12
 
 
-def test_forecast_goes_on_when_only_the_database_is_away(service: Service, client: Client) -> None:
+def test_forecast_goes_on_when_only_the_database_is_away(service: Service, client: Reader) -> None:
     first = look(client, SERIES, 1, None)
     service.fail("/v1/series", "/v1/candles", "/v1/forecasts")
     later = CUTOFF + STEP
@@ -143,26 +146,26 @@ def test_forecast_goes_on_when_only_the_database_is_away(service: Service, clien
     assert seen.candles == first.candles
 
 
-def test_series_without_candles_is_a_look_without_a_chart(service: Service, client: Client) -> None:
+def test_series_without_candles_is_a_look_without_a_chart(service: Service, client: Reader) -> None:
     service.fail("/v1/candles", how=404)
     seen = look(client, SERIES, 1, None)
     assert seen.candles is None
     assert seen.ledger == ()
 
 
-def test_empty_service_is_a_look_without_series(service: Service, client: Client) -> None:
+def test_empty_service_is_a_look_without_series(service: Service, client: Reader) -> None:
     service.answers["/v1/series"] = SeriesList(series=[], horizons=[1])
     seen = look(client, None, None, None)
     assert seen.series is None
     assert seen.forecast is None
 
 
-def test_status_may_fail_alone(service: Service, client: Client) -> None:
+def test_status_may_fail_alone(service: Service, client: Reader) -> None:
     service.fail("/v1/status", how=500)
     assert look(client, SERIES, 1, None).now == NOW  # then the forecast's own clock counts
 
 
-def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Service, client: Client) -> None:
+def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Service, client: Reader) -> None:
     assert look(client, SERIES, 1, None).challenger is None
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
     seen = look(client, SERIES, 1, None)
@@ -170,7 +173,7 @@ def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Servic
     assert seen.challenger.kind == "xgboost"
 
 
-def test_challenger_of_another_interval_is_not_ours(service: Service, client: Client) -> None:
+def test_challenger_of_another_interval_is_not_ours(service: Service, client: Reader) -> None:
     other = challenger(None).model_copy(update={"interval": "1h"})
     service.answers["/v1/models"] = ModelVersions(models=[other])
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
@@ -188,12 +191,12 @@ def test_pick_prefers_what_was_wanted_then_alike_then_what_has_a_champion() -> N
     assert pick(SeriesList(series=[], horizons=[1]), names[1]) is None
 
 
-def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Client) -> None:
+def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Reader) -> None:
     session = Session()
-    refresh(session, client, SERIES, 1)
+    refresh(session, client, View(), SERIES, 1)
     before = session.snapshot
     service.fail(how=httpx.ConnectError("refused"))
-    refresh(session, client, SERIES, 1)
+    refresh(session, client, View(), SERIES, 1)
     assert session.snapshot is before
     assert isinstance(session.trouble, ServiceAway)
     said = session.trouble_line("en", 5)
@@ -201,9 +204,9 @@ def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service:
     assert "What you see is from" in said
 
 
-def test_trouble_ends_with_the_next_good_answer(service: Service, client: Client) -> None:
+def test_trouble_ends_with_the_next_good_answer(service: Service, client: Reader) -> None:
     session = Session(trouble=ServiceAway("away"))
-    refresh(session, client, SERIES, 1)
+    refresh(session, client, View(), SERIES, 1)
     assert session.trouble is None
     assert session.trouble_line("en", 5) == ""
 
@@ -222,11 +225,11 @@ def test_each_trouble_has_its_sentence(code: str, http: int, said: str) -> None:
     assert session.trouble_line("en", 5).startswith(said)
 
 
-def test_answer_to_an_older_choice_is_dropped(service: Service, client: Client) -> None:
+def test_answer_to_an_older_choice_is_dropped(service: Service, client: Reader) -> None:
     session = Session()
     mark = session.begin()
     session.begin()
-    refresh(session, client, SERIES, 1, keep=mark)
+    refresh(session, client, View(), SERIES, 1, keep=mark)
     assert session.snapshot is None
 
 
@@ -272,9 +275,12 @@ def test_new_browser_speaks_its_own_language() -> None:
 
 def test_controls_become_view_series_and_horizon() -> None:
     session = Session()
-    given = read('{"width": 390}', "binance:BTC-USDT", "15m", 5, "pt", True, False, "line", session)
-    assert given == (View("pt", True, 390, past=False, line=True), SERIES, 5, session)
-    assert read("", None, None, None, None, None, True, "candles", session)[1] is None
+    known = json.dumps({"width": 390, "every": 30, "timezone": "America/Sao_Paulo"})
+    chosen = ("data", "binance:BTC-USDT", "15m", 5, "pt", "local", "federal", True, False, "line")
+    wanted = View("pt", True, 390, False, True, "data", "federal", "America/Sao_Paulo", 30)
+    assert read(known, *chosen, session) == (wanted, SERIES, 5, session)
+    nothing = read("", None, None, None, None, None, None, None, None, True, "candles", session)
+    assert nothing == (View(), None, None, session)
 
 
 def test_pickers_offer_intervals_of_the_chosen_symbol_in_order_of_length() -> None:
@@ -329,7 +335,7 @@ def follow(states: list[Run | int], **options: Any) -> list[str]:
         return httpx.Response(202 if request.method == "POST" else 200, text=shape.model_dump_json())
 
     ticks = iter(float(second) for second in range(1000))
-    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+    with Reader("http://service", transport=httpx.MockTransport(answer)) as client:
         watched = runs.follow(client, "ingestion", None, sleep=lambda _: None, clock=lambda: next(ticks), **options)
         return [run.state for run, _ in watched]
 
@@ -353,40 +359,43 @@ def test_refused_token_is_told_from_a_missing_one() -> None:
     assert "does not know this token" in runs.refusal(error, "en", token_given=True)
 
 
+def controls(session: Session) -> tuple[Any, ...]:
+    """Return the controls' values as the browser sends them for BTC-USDT, 15m, one candle ahead."""
+    return ("", "forecast", "binance:BTC-USDT", "15m", 1, "en", "utc", "violet", False, True, "candles", session)
+
+
 def connect(service: Service) -> Any:
-    return lambda token: Client("http://service", token, transport=httpx.MockTransport(service))
+    return lambda token: Reader("http://service", token or "known", transport=httpx.MockTransport(service))
 
 
 def test_app_answers_health_and_serves_the_page_with_its_own_icon(service: Service) -> None:
-    with TestClient(create_app(connect(service), has_token=True)) as browser:
+    with TestClient(create_app(connect(service))) as browser:
         assert browser.get("/healthz").json() == {"ok": True}
         assert "candlecast" in browser.get("/").text
         assert b"#541F93" in browser.get("/favicon.ico").content
 
 
 def test_app_offers_no_api_of_its_own(service: Service) -> None:
-    with TestClient(create_app(connect(service), has_token=True)) as browser:
+    with TestClient(create_app(connect(service))) as browser:
         assert browser.get("/gradio_api/info").json()["named_endpoints"] == {}
         assert browser.get("/docs").status_code == 404
 
 
 def test_forecast_now_says_when_no_candle_can_have_closed(service: Service) -> None:
-    page = Page(connect(service), has_token=True)
+    page = Page(connect(service))
     session = Session(snapshot=snapshot(taken_at=datetime.now(UTC)))
-    given = ("", "binance:BTC-USDT", "15m", 1, "en", False, True, "candles", session, "")
-    said = list(page._forecast_now(*given))
+    said = list(page._forecast.forecast_now(*controls(session), ""))
     assert "No candle has closed since 16:00" in said[-1]
     assert 'data-tick="down"' in said[-1]
     assert "/v1/runs" not in service.asked
 
 
 def test_forecast_now_asks_for_candles_of_this_series_when_one_is_due(service: Service) -> None:
-    page = Page(connect(service), has_token=True)
+    page = Page(connect(service))
     later = NOW + timedelta(minutes=20)
     session = Session(snapshot=snapshot(taken_at=datetime.now(UTC), now=later))
     service.answers["/v1/runs"] = 401
-    given = ("", "binance:BTC-USDT", "15m", 1, "en", False, True, "candles", session, "")
-    said = list(page._forecast_now(*given))
+    said = list(page._forecast.forecast_now(*controls(session), ""))
     assert "does not know this token" in said[-1]
     assert service.asked[-1] == "/v1/runs"
     assert not session.asking

@@ -1,6 +1,7 @@
 // What only the browser can do: ticking lengths of time, remembered choices, zoom that survives a refresh, landmarks.
 (() => {
   const KEY = "candlecast:choices";
+  const CHOICES = ["tab", "series", "interval", "horizon", "language", "zone", "palette", "dark"];
   const TOKEN = "candlecast:token";
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const THIN = "\u202f";
@@ -13,8 +14,32 @@
   };
   // Gradio follows the system; what the reader chose here last counts more.
   const theme = saved().dark;
-  if (theme !== undefined) document.body.classList.toggle("dark", theme);
+  const dress = (choices) => {
+    if (choices.dark !== undefined) document.body.classList.toggle("dark", Boolean(choices.dark));
+    document.documentElement.classList.toggle("federal", choices.palette === "federal");
+  };
   let opened = false;
+  dress(saved());
+
+  // A link names what to show; it counts once, before what was remembered.
+  const link = () => {
+    const asked = new URLSearchParams(location.search), found = {};
+    const [, pair, interval] = /^(.+):([^:]+)$/.exec(asked.get("series") || "") || [];
+    if (pair) Object.assign(found, { series: pair, interval });
+    if (asked.get("tab")) found.tab = asked.get("tab");
+    if (Number(asked.get("horizon"))) found.horizon = Number(asked.get("horizon"));
+    return found;
+  };
+  const address = ({ tab, series, interval, horizon }) => {
+    const asked = new URLSearchParams(location.search);
+    if (tab) asked.set("tab", tab);
+    if (series && interval) asked.set("series", `${series}:${interval}`);
+    if (horizon) asked.set("horizon", horizon);
+    history.replaceState(history.state, "", `?${asked}`);
+  };
+  const keep = (choices) => {
+    try { localStorage.setItem(KEY, JSON.stringify({ ...saved(), ...choices })); } catch { /* private mode: not remembered */ }
+  };
 
   const pad = (n) => String(n).padStart(2, "0");
   const span = (seconds) => {
@@ -34,6 +59,7 @@
       stamp: pulse.dataset.now, now: Number(pulse.dataset.now), speed: Number(pulse.dataset.speed), at: performance.now(),
     });
     document.documentElement.lang = pulse.dataset.lang;
+    document.documentElement.dataset.tab = pulse.dataset.tab;
     document.title = pulse.dataset.title;
     announce(pulse.dataset.key, pulse.dataset.say);
     return true;
@@ -61,7 +87,7 @@
   };
 
   const roles = () => {
-    for (const [id, role] of [["header", "banner"], ["main", "main"], ["foot", "contentinfo"]]) {
+    for (const [id, role] of [["header", "banner"], ["tabs", "navigation"], ["main", "main"], ["foot", "contentinfo"]]) {
       document.getElementById(id)?.setAttribute("role", role);
     }
     document.querySelector("main.contain")?.setAttribute("role", "none");
@@ -94,19 +120,23 @@
 
   const candlecast = {
     view: () => {
-      if (!opened && theme !== undefined) document.body.classList.toggle("dark", theme);
+      if (!opened) dress({ dark: matchMedia("(prefers-color-scheme: dark)").matches, ...saved() });
+      const first = opened ? {} : link();
+      if (!opened) document.documentElement.dataset.tab = first.tab || saved().tab || "forecast";
       opened = true;
+      const own = { browser: navigator.language, timezone: Intl.DateTimeFormat().resolvedOptions().timeZone };
       const dark = document.body.classList.contains("dark");
-      return JSON.stringify({ browser: navigator.language, ...saved(), dark, width: innerWidth });
+      return JSON.stringify({ ...own, ...saved(), ...first, dark, width: innerWidth });
     },
-    // Inputs are: browser, series, interval, horizon, language, dark, and more that is not remembered.
+    // Inputs are the browser's own state, the choices below, and more that is not remembered.
     remember: (args) => {
-      const [, series, interval, horizon, language, dark] = args;
-      document.body.classList.toggle("dark", Boolean(dark));
-      const choices = { series, interval, horizon, language, dark };
-      try { localStorage.setItem(KEY, JSON.stringify(choices)); } catch { /* private mode: not remembered */ }
+      const choices = Object.fromEntries(CHOICES.map((name, at) => [name, args[at + 1]]));
+      dress(choices);
+      keep(choices);
+      address(choices);
       return [candlecast.view(), ...args.slice(1)];
     },
+    choose: (name, value) => keep({ [name]: value }),
     look: (args) => [candlecast.view(), ...args.slice(1)],
     token: () => { try { return sessionStorage.getItem(TOKEN) || ""; } catch { return ""; } },
     keepToken: (token) => { try { sessionStorage.setItem(TOKEN, token || ""); } catch { /* asked for again */ } },
@@ -118,8 +148,29 @@
   };
   window.candlecast = candlecast;
 
+  // The page refreshes itself while somebody looks at it, and at once when they come back.
+  const refresh = { due: Infinity };
+  const every = () => 1000 * (saved().every || 5);
+  const refreshWhenDue = () => {
+    if (opened && refresh.due === Infinity) refresh.due = performance.now() + every();
+    if (document.hidden || performance.now() < refresh.due) return;
+    refresh.due = performance.now() + every();
+    document.getElementById("refresh")?.click();
+  };
+  document.addEventListener("input", ({ target }) => {
+    if (!target.matches?.("[data-rate]")) return;
+    target.parentElement.querySelector("[data-seconds]").textContent = target.value;
+    keep({ every: Number(target.value) });
+    refresh.due = performance.now() + every();
+  });
+  document.addEventListener("click", ({ target }) => {
+    const menu = target.closest?.("[data-menu]");
+    if (menu) menu.setAttribute("aria-expanded", String(document.getElementById("header").classList.toggle("open")));
+  });
+
   let last = 0;
   setInterval(() => {
+    refreshWhenDue();
     const news = readPulse();
     const due = performance.now() - last >= (calm.matches ? 5000 : 1000);
     if (news || due) { last = performance.now(); tick(); }

@@ -1,33 +1,10 @@
-"""Every sentence of the screen, in English and Brazilian Portuguese, in one place."""
-
-# ruff: noqa: E501 - a sentence is easier to read and to translate in one line
+"""The Forecast tab's sentences."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ui.format import THIN, Language
-
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
-HTML_LANG: Final[dict[Language, str]] = {"en": "en", "pt": "pt-BR"}
-
 EN: Final[dict[str, str]] = {
-    # the frame
-    "motto": "written down before, scored after",
-    "refresh": "Refresh every {s}",
-    "language": "Language",
-    "dark": "Dark",
-    "forecast": "Forecast",
-    "series": "Series",
-    "interval": "Interval",
-    "horizon": "Horizon, candles",
-    "skip": "Skip to the forecast",
-    "foot": "Not investment advice.",
-    # banners
-    "simulated": "SIMULATED",
-    "simulated_line": "These candles come from a seeded random market, not from an exchange. Nothing on this screen is about a real price.",
-    "baseline": "BASELINE",
-    "baseline_line": "No model has earned its place for this series. The naive forecast answers.",
     # the verdict
     "scope": "Live skill of {series}, {horizon}",
     "scope_next": "next candle",
@@ -68,21 +45,6 @@ EN: Final[dict[str, str]] = {
     "abstained_starting": "Starting",
     "abstained_starting_line": "Loading the models. This takes a few seconds.",
     "abstained_unfamiliar": "No forecast: these candles are unlike anything the model has seen",
-    # service and database
-    "away": "The service does not answer.",
-    "away_again": "Trying again in {s}.",
-    "away_since": "What you see is from {time}.",
-    "failed": "The service failed on this request ({id}).",
-    "database_away": "The database cannot be reached.",
-    "stale_line": "This forecast was written down at {time}.",
-    "many_requests": "Too many requests. Refreshing every {s} for now.",
-    "unreadable": "Screen and service are of different versions: {detail}",
-    "empty": "No series yet",
-    "empty_line": "Nothing is configured or stored. Set CANDLECAST_SERIES and ingest.",
-    "loading": "Loading",
-    "loading_line": "Asking the service for the newest forecast.",
-    "loading_chart": "Loading the chart",
-    "no_service": "No answer from the service",
     # chips
     "fresh": "Fresh",
     "stale": "Stale",
@@ -103,6 +65,11 @@ EN: Final[dict[str, str]] = {
     "card_known": "Known at {time}",
     "card_known_plain": "Known at",
     "card_model": "Written down by",
+    "card_check": "Cross-check price, {source}",
+    "check_agrees": "agrees, {x} away",
+    "check_unknown": "no close of that time",
+    "check_off": "Disagrees with the last close by {x}. Check before you rely on it.",
+    "old": "{age} old",
     "cutoff": "cutoff {time}, horizon {n}",
     "ago": "{age} ago",
     "in": "in {age}",
@@ -160,7 +127,7 @@ EN: Final[dict[str, str]] = {
     "chart_alt_none": "No candles to draw.",
     "table": "Show as table",
     "table_caption": "Last candles, and what was said about each",
-    "table_time": "Closed, UTC",
+    "table_time": "Closed",
     "table_open": "Open",
     "table_high": "High",
     "table_low": "Low",
@@ -170,61 +137,9 @@ EN: Final[dict[str, str]] = {
     "table_error": "Error",
     # live region
     "announce": "New forecast for {time}: {close}, 80 % between {lo} and {hi}.",
-    # runs
-    "runs": "Ask for work",
-    "forecast_now": "Forecast now",
-    "ingest": "Ingest",
-    "train": "Train",
-    "token": "Token",
-    "token_note": "This action needs a token. It stays in this browser session.",
-    "token_wrong": "The service does not know this token.",
-    "job_ingestion": "Ingestion",
-    "job_training": "Training",
-    "fetching": "Fetching candles …",
-    "asking": "Asking for a run …",
-    "state_queued": "waiting to start",
-    "state_running": "running",
-    "state_succeeded": "done",
-    "state_failed": "failed",
-    "state_cancelled": "cancelled",
-    "run_steps": "{done} of {target}",
-    "run_failed_steps": "{n} failed",
-    "run_elapsed": "{t} so far",
-    "run_took": "took {t}",
-    "run_rate": "{n} steps a second",
-    "run_eta": "about {t} left",
-    "run_rows": "{n} rows written",
-    "run_queued_long": "Nothing has taken the run up yet. Is the dispatcher running?",
-    "run_unwatched": "Still going after {t}; this page stops watching. The run goes on.",
-    "new_forecast": "Written down at {time}.",
-    "no_new_candle": "No candle has closed since {time}. The next one closes {t}.",
-    "not_yet": "The run is done, but no new forecast is there yet.",
-    "remedy_job_locked": "Another run of this job is at work. Wait for it, then ask again.",
-    "remedy_venue_unavailable": "The exchange does not answer. Ask again in a minute.",
-    "remedy_rate_limited": "The exchange asks us to slow down. Ask again in a few minutes.",
-    "remedy_restricted_location": "The exchange refuses this place. Configure another venue.",
-    "remedy_store_unavailable": "The database cannot be reached. Ask again once it is back.",
-    "remedy_not_enough_candles": "Ingest more candles first, then train.",
-    "remedy_unauthorized": "Give a token that the service knows.",
-    "remedy_unknown_series": "Pick a series that is configured.",
-    "remedy_service_away": "The service does not answer. Ask again once it is back.",
 }
 
 PT: Final[dict[str, str]] = {
-    "motto": "escrito antes, avaliado depois",
-    "refresh": "Atualiza a cada {s}",
-    "language": "Idioma",
-    "dark": "Escuro",
-    "forecast": "Previsão",
-    "series": "Série",
-    "interval": "Intervalo",
-    "horizon": "Horizonte, candles",
-    "skip": "Ir para a previsão",
-    "foot": "Não é recomendação de investimento.",
-    "simulated": "SIMULADO",
-    "simulated_line": "Estes candles vêm de um mercado aleatório com semente, não de uma corretora. Nada nesta tela fala de um preço real.",
-    "baseline": "REFERÊNCIA",
-    "baseline_line": "Nenhum modelo provou seu valor nesta série. Quem responde é a previsão ingênua.",
     "scope": "Habilidade ao vivo de {series}, {horizon}",
     "scope_next": "próximo candle",
     "scope_ahead": "{n} candles à frente",
@@ -263,20 +178,6 @@ PT: Final[dict[str, str]] = {
     "abstained_starting": "Iniciando",
     "abstained_starting_line": "Carregando os modelos. Leva alguns segundos.",
     "abstained_unfamiliar": "Sem previsão: estes candles não se parecem com nada que o modelo viu",
-    "away": "O serviço não responde.",
-    "away_again": "Nova tentativa em {s}.",
-    "away_since": "O que você vê é de {time}.",
-    "failed": "O serviço falhou neste pedido ({id}).",
-    "database_away": "O banco de dados está inacessível.",
-    "stale_line": "Esta previsão foi escrita às {time}.",
-    "many_requests": "Pedidos demais. Atualizando a cada {s} por enquanto.",
-    "unreadable": "Tela e serviço são de versões diferentes: {detail}",
-    "empty": "Ainda não há séries",
-    "empty_line": "Nada está configurado nem guardado. Defina CANDLECAST_SERIES e faça a ingestão.",
-    "loading": "Carregando",
-    "loading_line": "Pedindo ao serviço a previsão mais nova.",
-    "loading_chart": "Carregando o gráfico",
-    "no_service": "O serviço não responde",
     "fresh": "Em dia",
     "stale": "Desatualizado",
     "newest_candle": "candle mais novo há {age}",
@@ -295,6 +196,11 @@ PT: Final[dict[str, str]] = {
     "card_known": "Conhecido às {time}",
     "card_known_plain": "Conhecido às",
     "card_model": "Escrito por",
+    "card_check": "Preço de conferência, {source}",
+    "check_agrees": "concorda, {x} de distância",
+    "check_unknown": "sem fechamento dessa hora",
+    "check_off": "Difere do último fechamento em {x}. Confira antes de usar.",
+    "old": "de {age} atrás",
     "cutoff": "corte {time}, horizonte {n}",
     "ago": "há {age}",
     "in": "em {age}",
@@ -349,7 +255,7 @@ PT: Final[dict[str, str]] = {
     "chart_alt_none": "Não há candles para desenhar.",
     "table": "Ver como tabela",
     "table_caption": "Últimos candles, e o que foi dito de cada um",
-    "table_time": "Fechou, UTC",
+    "table_time": "Fechou",
     "table_open": "Abertura",
     "table_high": "Máxima",
     "table_low": "Mínima",
@@ -358,56 +264,4 @@ PT: Final[dict[str, str]] = {
     "table_band": "80 %",
     "table_error": "Erro",
     "announce": "Nova previsão para {time}: {close}, 80 % entre {lo} e {hi}.",
-    "runs": "Pedir trabalho",
-    "forecast_now": "Prever agora",
-    "ingest": "Ingerir",
-    "train": "Treinar",
-    "token": "Token",
-    "token_note": "Esta ação pede um token. Ele fica só nesta sessão do navegador.",
-    "token_wrong": "O serviço não conhece este token.",
-    "job_ingestion": "Ingestão",
-    "job_training": "Treino",
-    "fetching": "Buscando candles …",
-    "asking": "Pedindo uma execução …",
-    "state_queued": "esperando começar",
-    "state_running": "em andamento",
-    "state_succeeded": "concluído",
-    "state_failed": "falhou",
-    "state_cancelled": "cancelado",
-    "run_steps": "{done} de {target}",
-    "run_failed_steps": "{n} com falha",
-    "run_elapsed": "{t} até agora",
-    "run_took": "levou {t}",
-    "run_rate": "{n} passos por segundo",
-    "run_eta": "faltam cerca de {t}",
-    "run_rows": "{n} linhas escritas",
-    "run_queued_long": "Ninguém pegou o pedido ainda. O dispatcher está rodando?",
-    "run_unwatched": "Ainda em andamento após {t}; esta página deixa de acompanhar. A execução continua.",
-    "new_forecast": "Escrito às {time}.",
-    "no_new_candle": "Nenhum candle fechou desde {time}. O próximo fecha {t}.",
-    "not_yet": "A execução terminou, mas ainda não há previsão nova.",
-    "remedy_job_locked": "Outra execução deste trabalho está em andamento. Espere e peça de novo.",
-    "remedy_venue_unavailable": "A corretora não responde. Peça de novo em um minuto.",
-    "remedy_rate_limited": "A corretora pede calma. Peça de novo em alguns minutos.",
-    "remedy_restricted_location": "A corretora recusa este lugar. Configure outra.",
-    "remedy_store_unavailable": "O banco de dados está inacessível. Peça de novo quando voltar.",
-    "remedy_not_enough_candles": "Busque mais candles primeiro, depois treine.",
-    "remedy_unauthorized": "Informe um token que o serviço conheça.",
-    "remedy_unknown_series": "Escolha uma série configurada.",
-    "remedy_service_away": "O serviço não responde. Peça de novo quando voltar.",
 }
-
-_ALL: Final[dict[Language, dict[str, str]]] = {
-    "en": {key: text.replace(" %", f"{THIN}%") for key, text in EN.items()},
-    "pt": {key: text.replace(" %", f"{THIN}%") for key, text in PT.items()},
-}
-
-
-def words(language: Language) -> dict[str, str]:
-    """Return the sentences of a language."""
-    return _ALL[language]
-
-
-def spoken(language: str | None) -> Language:
-    """Return the language for a browser's or a switch's word; English for what is not known."""
-    return "pt" if (language or "").lower().startswith("pt") else "en"
