@@ -15,7 +15,7 @@ from candlecast import api
 from candlecast.errors import CandlecastError, InvalidRequest, Unauthorized
 from service.bodies import JSON, PARQUET
 from service.examples import EVERYWHERE, EXAMPLES, LINKS, Example
-from service.problems import ERROR_PAGE, MEDIA_TYPE
+from service.problems import ERROR_PAGE, MEDIA_TYPE, title
 
 _DESCRIPTION = """Every forecast is written down before the future is known and scored after.
 
@@ -141,7 +141,7 @@ def _problem(status: int, errors: Iterable[type[CandlecastError]], prefix: str) 
     examples = {error.named(): {"value": problem_example(error, prefix)} for error in errors}
     schema = {"$ref": _REFERENCE.format(model=api.Problem.__name__)}
     found: Node = {
-        "description": f"{HTTPStatus(status).phrase}: {', '.join(examples)}",
+        "description": " or ".join(examples),
         "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
     if status == Unauthorized.http_status:
@@ -158,7 +158,7 @@ def problem_example(error: type[CandlecastError], prefix: str = "") -> Node:
         details["errors"] = [{"where": "query.horizon", "problem": "Input should be greater than or equal to 1"}]
     return api.Problem(
         type=f"{prefix}{ERROR_PAGE}#{error.named()}",
-        title=HTTPStatus(error.http_status).phrase,
+        title=title(error),
         status=error.http_status,
         detail=(error.__doc__ or "").strip(),
         code=error.named(),

@@ -70,7 +70,7 @@ def index(request: Request) -> Response:
         f'<li><a href="{prefix}{path}"><code>{path}</code></a>: {text}</li>' for path, text in _LINKS.items()
     )
     intro = "<p>Forecasts of crypto candles. This is the API; the screen has an address of its own.</p>"
-    return _page(f"candlecast {about['version']}", f"{intro}<nav><ul>{links}</ul></nav>", prefix)
+    return _page(f"candlecast {about['version']}", f"{intro}<ul>{links}</ul>", prefix)
 
 
 @router.get("/openapi.json")

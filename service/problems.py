@@ -42,13 +42,18 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
 
 
+def title(error: type[CandlecastError]) -> str:
+    """Return a problem's title: the error's name as words."""
+    return error.named().replace("_", " ").capitalize()
+
+
 def problem_response(scope: Scope, error: CandlecastError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return the answer to a request that ended in `error`."""
     asked = asking(scope)
     asked.code = error.code
     body = Problem(
         type=f"{asked.prefix}{ERROR_PAGE}#{error.code}",
-        title=HTTPStatus(error.http_status).phrase,
+        title=title(type(error)),
         status=error.http_status,
         detail=error.message,
         code=error.code,

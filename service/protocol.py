@@ -8,6 +8,7 @@ import json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from candlecast.errors import HeadTooLarge
+from service.problems import ERROR_PAGE, MEDIA_TYPE, title
 
 MOST_HEADERS = 100
 MOST_HEAD_BYTES = 64 * 1024
@@ -87,8 +88,8 @@ class BoundedProtocol(HttpToolsProtocol):
         error = HeadTooLarge(f"at most {MOST_HEADERS} headers and {MOST_HEAD_BYTES} bytes before the body are read")
         body = json.dumps(
             {
-                "type": f"/docs/errors#{error.code}",
-                "title": "Request Header Fields Too Large",
+                "type": f"{ERROR_PAGE}#{error.code}",
+                "title": title(HeadTooLarge),
                 "status": error.http_status,
                 "detail": error.message,
                 "code": error.code,
@@ -96,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         lines = [
             f"HTTP/1.1 {error.http_status} Request Header Fields Too Large",
-            "content-type: application/problem+json",
+            f"content-type: {MEDIA_TYPE}",
             f"content-length: {len(body)}",
             "connection: close",
             "",
