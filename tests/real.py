@@ -3,7 +3,7 @@
 from datetime import datetime
 from functools import cache
 
-import numpy as np
+from pyarrow import csv
 
 from candlecast.candles import Candles, Interval, Series, Symbol
 from tests.shared import SHARED
@@ -19,9 +19,9 @@ def _whole(name: str, interval: Interval) -> Candles:
 
 def real_file(name: str, interval: Interval) -> Candles:
     """Return all candles of one of the shared files, by its name without `.csv.gz`."""
-    columns = np.loadtxt(SHARED / "data" / f"{name}.csv.gz", delimiter=",", skiprows=1, unpack=True)
-    names = ("open", "high", "low", "close", "volume")
-    return Candles.of(interval, open_time=columns[0].astype(np.int64), **dict(zip(names, columns[1:], strict=True)))
+    table = csv.read_csv(SHARED / "data" / f"{name}.csv.gz")
+    columns = {column: table[column].to_numpy() for column in ("open", "high", "low", "close", "volume")}
+    return Candles.of(interval, open_time=table["ts"].to_numpy(), **columns)
 
 
 def real_candles(base: str, interval: Interval, start: datetime, end: datetime) -> Candles:

@@ -269,6 +269,8 @@ def test_answer_of_another_version_says_so(service: Service, client: Client, bod
         (lambda client: client.status(), "/v1/status"),
         (lambda client: client.models(), "/v1/models"),
         (lambda client: client.runs(5), "/v1/runs"),
+        (lambda client: client.coverage(SERIES), f"/v1/series/{SERIES}/coverage"),
+        (lambda client: client.latest_prices(), "/v1/prices/latest"),
     ],
 )
 def test_each_question_goes_to_its_route(

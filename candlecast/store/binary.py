@@ -16,6 +16,16 @@ from candlecast.candles import Bools, Candles, Times, to_datetime64
 VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 """The columns of `candle` that hold a candle's values, in the order of the class."""
 
+# NULL is not of the same length as a number, so that missing optional values travel as NaN.
+VALUES_AS_NUMBERS = ", ".join(
+    {
+        "quote_volume": "coalesce(quote_volume, 'NaN')",
+        "trades": "coalesce(trades::double precision, 'NaN')",
+        "taker_buy_volume": "coalesce(taker_buy_volume, 'NaN')",
+    }.get(name, name)
+    for name in VALUES
+)
+
 TEXT = 40
 """Characters of a text that is read as a column of fixed width."""
 

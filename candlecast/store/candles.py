@@ -7,55 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from candlecast.candles import Bools, Candles, Interval, Series, Span, Symbol, from_datetime64, to_datetime64
+from candlecast.candles import Candles, Interval, Series, Symbol, to_datetime64
 from candlecast.errors import UnknownSeries
 from candlecast.store import schema
-from candlecast.store.binary import VALUES, read_columns, write_rows
-from candlecast.store.confirmed import no_longer_confirmed
+from candlecast.store.binary import VALUES, VALUES_AS_NUMBERS, read_columns
 from candlecast.store.database import CANDLE_CHANNEL, notify
+from candlecast.store.writing import Arrival, write
 
-_CHUNK = 50_000  # rows that are compared and written at once: about 15 MB
-
-# NULL is not of the same length as a number, so that missing optional values travel as NaN.
-VALUES_AS_NUMBERS = ", ".join(
-    {
-        "quote_volume": "coalesce(quote_volume, 'NaN')",
-        "trades": "coalesce(trades::double precision, 'NaN')",
-        "taker_buy_volume": "coalesce(taker_buy_volume, 'NaN')",
-    }.get(name, name)
-    for name in VALUES
-)
 _SELECT = f"""
 SELECT open_time, {VALUES_AS_NUMBERS}
 FROM (SELECT open_time, {", ".join(VALUES)} FROM candle WHERE series_id = %(series_id)s {{condition}}) rows
 ORDER BY open_time
 """  # noqa: S608  # names from this module only
-
-_SELECT_HELD = f"""
-SELECT open_time, {VALUES_AS_NUMBERS}, (source = ANY(%(own)s))::int::double precision
-FROM candle WHERE series_id = %(series_id)s AND open_time BETWEEN %(first)s AND %(last)s
-ORDER BY open_time
-"""  # noqa: S608  # names from this module only
-
-_AT_TIMES = """
-candle AS c USING unnest(CAST(:times AS bigint[])) AS t (milliseconds)
-WHERE c.series_id = :series_id AND c.open_time = timestamptz 'epoch' + t.milliseconds * interval '1 millisecond'
-"""
-_SET_ASIDE = text(
-    f"""
-    WITH replaced AS (DELETE FROM {_AT_TIMES} RETURNING c.*)
-    INSERT INTO candle_correction (series_id, open_time, {", ".join(VALUES)}, source, replaced_by, corrected_at)
-    SELECT series_id, open_time, {", ".join(VALUES)}, source, :replaced_by, :corrected_at FROM replaced
-    """  # noqa: S608  # names from this module only
-)
-_ADOPT = text(
-    f"UPDATE candle AS c SET source = :source FROM {_AT_TIMES.partition('USING')[2]}"  # noqa: S608  # as above
-)
 
 _NEWEST = """
 SELECT s.venue, s.symbol, s.interval, c.open_time + make_interval(secs => s.interval_seconds) AS close_time
@@ -147,8 +113,8 @@ def upsert(connection: Connection, series: Series, candles: Candles, *, source: 
     """Write closed candles: new ones are inserted, changed ones replaced, equal ones left alone. Then notify.
 
     What a replaced row said before goes into `candle_correction`; a candle that arrives is no confirmed gap any more.
-    A fall-back source never replaces what the series' own venue or its archive said. They do replace what a fall-back
-    said; where they say the same, the row only changes its source and counts as unchanged.
+    A fall-back source never replaces what the series' own venue or its archive said. Where these say what a fall-back
+    had said already, the row only changes its source and counts as unchanged.
 
     Until the transaction ends nobody else writes candles of this series. `now` is the venue's clock, stored as
     `ingested_at`. Raise ValueError for candles of another interval or for one that is still open at `now`: only closed
@@ -158,13 +124,12 @@ def upsert(connection: Connection, series: Series, candles: Candles, *, source: 
         raise ValueError(f"{candles.interval} candles do not belong to {series}")
     if len(candles) and candles.close_time[-1] > to_datetime64(now):
         raise ValueError(f"the candle of {series} at {candles.open_time[-1]} is not closed at {now}")
-    number = lock_series(connection, series)
-    arrival = _Arrival(number, source, _own_sources(series), now)
-    chunks = (candles[first : first + _CHUNK] for first in range(0, len(candles), _CHUNK))
-    total = sum((_write(connection, arrival, chunk) for chunk in chunks), Written(0, 0, 0))
-    if total.inserted or total.updated:
+    own_sources = (series.venue, f"{series.venue}_archive")
+    arrival = Arrival(lock_series(connection, series), source, own_sources, now)
+    inserted, updated = write(connection, arrival, candles)
+    if inserted or updated:
         notify(connection, CANDLE_CHANNEL, str(series))
-    return total
+    return Written(inserted, updated, len(candles) - inserted - updated)
 
 
 def lock_series(connection: Connection, series: Series) -> int:
@@ -245,77 +210,6 @@ def last_open_time(connection: Connection, series: Series) -> datetime | None:
 
 def _utc(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC) if moment else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """Where arriving candles come from and belong."""
-
-    series_id: int
-    source: str
-    own_sources: tuple[str, ...]
-    now: datetime
-
-    @property
-    def is_own(self) -> bool:
-        return self.source in self.own_sources
-
-
-def _own_sources(series: Series) -> tuple[str, ...]:
-    return series.venue, f"{series.venue}_archive"
-
-
-def _write(connection: Connection, arrival: _Arrival, candles: Candles) -> Written:
-    new, changed, adopted = _compare(candles, _read_held(connection, arrival, candles), arrival.is_own)
-    at = {"series_id": arrival.series_id}
-    if changed.any():
-        said = {"replaced_by": arrival.source, "corrected_at": arrival.now}
-        connection.execute(_SET_ASIDE, at | said | {"times": _times_array(candles[changed])})
-    if adopted.any():
-        connection.execute(_ADOPT, at | {"source": arrival.source, "times": _times_array(candles[adopted])})
-    written = new | changed
-    if written.any():
-        write_rows(connection, arrival.series_id, candles[written], source=arrival.source, ingested_at=arrival.now)
-    if new.any():
-        runs = candles[new].split_at_gaps()
-        spans = [Span(from_datetime64(run.open_time[0]), run.cutoff) for run in runs]
-        no_longer_confirmed(connection, arrival.series_id, spans)
-    inserted, updated = int(new.sum()), int(changed.sum())
-    return Written(inserted, updated, len(candles) - inserted - updated)
-
-
-def _read_held(connection: Connection, arrival: _Arrival, candles: Candles) -> dict[str, NDArray[Any]]:
-    """Return the stored columns between the first and the last arriving candle, and `own`: 1 where not a fall-back."""
-    values = {
-        "series_id": arrival.series_id,
-        "own": list(arrival.own_sources),
-        "first": from_datetime64(candles.open_time[0]),
-        "last": from_datetime64(candles.open_time[-1]),
-    }
-    return read_columns(connection, _SELECT_HELD, values, (*VALUES, "own"))
-
-
-def _compare(candles: Candles, held: dict[str, NDArray[Any]], is_own: bool) -> tuple[Bools, Bools, Bools]:
-    """Mark the arriving candles that are new, that replace a stored one, and whose stored row only changes its source.
-
-    The last are those that a fall-back had right before the series' own venue said so.
-    """
-    count = len(held["open_time"])
-    if not count:
-        return np.ones(len(candles), bool), np.zeros(len(candles), bool), np.zeros(len(candles), bool)
-    place = np.minimum(np.searchsorted(held["open_time"], candles.open_time), count - 1)
-    known = held["open_time"][place] == candles.open_time
-    differs = np.zeros(len(candles), bool)
-    for name in VALUES:
-        said, says = held[name][place], getattr(candles, name)
-        differs |= (said != says) & ~(np.isnan(said) & np.isnan(says))
-    held_own = held["own"][place] == 1
-    may_replace = is_own | ~held_own
-    return ~known, known & differs & may_replace, known & ~differs & ~held_own & is_own
-
-
-def _times_array(candles: Candles) -> str:
-    return "{" + ",".join(map(str, candles.open_time.astype(np.int64).tolist())) + "}"
 
 
 def _copy_out(connection: Connection, interval: Interval, condition: str, values: dict[str, Any]) -> Candles:

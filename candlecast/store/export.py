@@ -15,8 +15,8 @@ from sqlalchemy import RowMapping, text
 
 from candlecast.candles import Series, from_datetime64
 from candlecast.forecast import LEVELS
-from candlecast.store.binary import TEXT, VALUES, read_columns
-from candlecast.store.candles import VALUES_AS_NUMBERS, series_id
+from candlecast.store.binary import TEXT, VALUES, VALUES_AS_NUMBERS, read_columns
+from candlecast.store.candles import series_id
 from candlecast.store.database import Database
 
 Batch = Mapping[str, Any]
