@@ -87,11 +87,11 @@ def plan(
     `holes` and `stand_ins` are ascending and lie in the window. Where the newest candles are asked for, so are the
     `overlap` stored ones before them: a venue may have restated them.
     """
-    step = series.interval.delta
-    recent = series.interval.floor(now) - NEWS * step
+    step, newest = series.interval.delta, series.interval.floor(now)
+    recent = newest - NEWS * step
     old = Span(window.start, max(window.start, recent))
     news = join(subtract(holes, [old]), NEAR * step)
-    if news and old.end < news[-1].start and news[-1].end == window.end:
+    if news and old.end < news[-1].start and news[-1].end == newest:
         news[-1] = Span(max(old.end, news[-1].start - overlap * step), news[-1].end)
     history = join(intersect(holes, [old]), NEAR * step)
     return Plan(

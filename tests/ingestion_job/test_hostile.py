@@ -158,7 +158,9 @@ class Stage:
         self.world.know_clock(script.series.venue, script.now)
         outcome = self.world.ingest(script.series, **settings)
         for name, exchange in self.exchanges.items():
-            script.spent |= {fault for fault in planned[name][: len(planned[name]) - exchange.unspent] if fault}
+            script.spent |= {
+                fault for fault in planned[name][: len(planned[name]) - exchange.unspent] if isinstance(fault, Fault)
+            }
         return outcome
 
     def _check(self, script: Script, outcome: Outcome) -> None:
@@ -209,14 +211,14 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(module_database: Database) -> Iterator[Stage]:
     with ExitStack() as stack:
+        servers: dict[str, type[BinanceServer | ArchiveServer | CoinbaseServer | KrakenServer]] = {
+            "binance": BinanceServer,
+            "binance_archive": ArchiveServer,
+            "coinbase": CoinbaseServer,
+            "kraken": KrakenServer,
+        }
         exchanges: dict[str, Exchange] = {
-            name: stack.enter_context(server({}, lambda: START))
-            for name, server in {
-                "binance": BinanceServer,
-                "binance_archive": ArchiveServer,
-                "coinbase": CoinbaseServer,
-                "kraken": KrakenServer,
-            }.items()
+            name: stack.enter_context(server({}, lambda: START)) for name, server in servers.items()
         }
         world = World(module_database)
         world.settings |= {f"{name}_url": exchange.url for name, exchange in exchanges.items()}

@@ -31,6 +31,8 @@ def standing_still(moment: datetime) -> VenueClock:
 def settings_of(environment: Environment, server: BinanceServer, *series: Series, days: float = 3650) -> Environment:
     return environment | {
         "CANDLECAST_BINANCE_URL": server.url,
+        "CANDLECAST_BINANCE_ARCHIVE_URL": "",
+        "CANDLECAST_COINGECKO_URL": "",
         "CANDLECAST_SERIES": ",".join(map(str, series or (BTC,))),
         "CANDLECAST_BACKFILL_DAYS": str(days),
         "CANDLECAST_VENUE_BACKOFF": "0",
@@ -172,17 +174,6 @@ def test_a_request_names_its_series_and_its_start(database: Database, environmen
         assert ingest(settings_of(environment, server, BTC, ETH, days=1))[0] == 0
         assert {request.params["symbol"] for request in server.requests if "symbol" in request.params} == {"BTCUSDT"}
     assert stored(database) == store_view(truth[-24:])
-
-
-def test_a_request_for_a_series_that_is_not_configured_is_a_usage_error(
-    database: Database, environment: Environment
-) -> None:
-    with database.begin() as connection:
-        runs.ask(connection, "ingestion", {"series": [str(ETH)]}, requested_by="ann")
-    with BinanceServer({}, standing_still(datetime.now(UTC))) as server:
-        code, log = ingest(settings_of(environment, server))
-    assert code == 64
-    assert "CANDLECAST_SERIES" in log
 
 
 def test_a_wrong_setting_is_named_before_anything_happens(environment: Environment) -> None:

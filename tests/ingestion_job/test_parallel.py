@@ -1,6 +1,7 @@
 """Tasks side by side: all of them, never too many, and one that fails ends the others without losing their work."""
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 
@@ -57,8 +58,9 @@ def test_after_an_error_no_task_is_begun_and_those_under_way_come_to_their_end()
         failed.set()
         raise ValueError("as planned")
 
+    tasks: list[Callable[[], None]] = [long, failing, *[partial(done.append, "late")] * 50]
     with pytest.raises(ValueError, match="as planned"):
-        side_by_side([long, failing, *[partial(done.append, "late")] * 50], 2)
+        side_by_side(tasks, 2)
     assert "long" in done
     assert done.count("late") < 50
 
