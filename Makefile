@@ -40,6 +40,15 @@ run: $(VENV)/.ready ## Run the whole product here; Ctrl-C stops it
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest
 
+.PHONY: test-all
+test-all: $(VENV)/.ready ## Run the tests and those that take minutes: faults, much data
+	$(BIN)/pytest -m 'slow or not slow'
+
+.PHONY: soak
+soak: $(VENV)/.ready ## Play random faults of exchanges for long; SCRIPTS=3000 FIRST=1000
+	CANDLECAST_HOSTILE_SCRIPTS=$(or $(SCRIPTS),3000) CANDLECAST_HOSTILE_FIRST=$(or $(FIRST),1000) \
+		$(BIN)/pytest tests/ingestion_job/test_hostile.py
+
 .PHONY: check
 check: $(VENV)/.ready ## Lint, check types and the wall between the apps
 	$(BIN)/ruff check $(CODE)
