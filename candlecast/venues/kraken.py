@@ -43,7 +43,7 @@ class KrakenVenue(LiveVenue):
             return
         start, end = max(start, from_ms(times.min())), min(end, from_ms(times.max()), series.interval.floor(now))
         if start < end:
-            yield page(self.name, series, rows, now, start, end)
+            yield page(self.name, series, rows, start, end)
 
     def require(self, series: Series) -> None:
         """Raise UnknownSeries unless the exchange trades the symbol; it has every interval."""

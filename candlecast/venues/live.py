@@ -23,8 +23,6 @@ Ask = Callable[[datetime, datetime], Columns]
 
 _SETTLED = timedelta(minutes=5)  # an exchange may take a moment to publish a candle, so a fresh hole proves nothing
 
-_TICK = timedelta(milliseconds=1)
-
 _FIRST_MILLISECONDS = 10**11  # as seconds the year 5138, as milliseconds 1973
 _FIRST_MICROSECONDS = 10**14
 _FIRST_NANOSECONDS = 10**17
@@ -91,7 +89,7 @@ class Paging:
             reached = self._reached(series, rows["open_time"], now, start, stop)
             if reached <= start:
                 return
-            yield page(self.source, series, rows, now, start, reached)
+            yield page(self.source, series, rows, start, reached)
             start = reached
 
     def _rows(self, start: datetime, stop: datetime) -> Columns:
@@ -108,18 +106,18 @@ class Paging:
     def _reached(
         self, series: Series, times: NDArray[np.int64], now: datetime, start: datetime, stop: datetime
     ) -> datetime:
+        floor = series.interval.floor  # a row off the grid will be refused, but may be the newest
         closes = times + series.interval.milliseconds
         covered = from_ms(closes.max()) if self.window is None and len(times) else stop
-        covered = min(covered, series.interval.floor(now - _SETTLED))
+        covered = floor(min(covered, now - _SETTLED))
         closed = closes[closes <= to_ms(now)]
-        newest = from_ms(closed.max()) if len(closed) else start
+        newest = floor(from_ms(closed.max())) if len(closed) else start
         return min(stop, max(newest, covered))
 
 
-def page(source: str, series: Series, rows: Columns, now: datetime, start: datetime, end: datetime) -> Fetched:
-    """Return the page about start <= open_time < end that the rows make, without what is still open at `now`."""
-    closed = _between(rows, start, min(end, now - series.interval.delta + _TICK))
-    candles, refused = Candles.screen(series.interval, **closed)
+def page(source: str, series: Series, rows: Columns, start: datetime, end: datetime) -> Fetched:
+    """Return the page about start <= open_time < end that the rows make; everything before `end` has closed."""
+    candles, refused = Candles.screen(series.interval, **_between(rows, start, end))
     return Fetched(candles, tuple(refused), source, start, end)
 
 

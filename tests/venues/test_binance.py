@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from candlecast.candles import Candles, Interval, Series, from_ms
+from candlecast.candles import Candles, Interval, Series, from_ms, to_ms
 from candlecast.clock import VenueClock
 from candlecast.errors import (
     CandlecastError,
@@ -109,6 +109,19 @@ def test_candle_that_is_still_open_is_not_taken(server: BinanceServer, venue: Bi
     taken = joined(venue.fetch(SERIES, START, END))
     assert prices(taken) == CANDLES[:10]
     assert int(klines(server)[0]["endTime"]) > int(CANDLES.open_time[10].astype(np.int64))
+
+
+def test_row_off_the_grid_does_not_make_an_open_candle_closed(server: BinanceServer, venue: BinanceVenue) -> None:
+    now = START + 10.9 * QUARTER
+    server.clock = lambda: now
+    venue.now()
+    rows = [exchange.kline(CANDLES, row, to_ms(now)) for row in range(11)]
+    strange = [rows[9][0] + int(0.8 * Interval.M15.milliseconds), *rows[9][1:]]
+    server.fail_next(200, json.dumps([*rows, strange]))
+    [page] = venue.fetch(SERIES, START, END)
+    assert prices(page.candles) == CANDLES[:10]
+    assert page.end == START + 10 * QUARTER
+    assert [refusal.reason for refusal in page.refused] == ["open_time is off the 15m grid"]
 
 
 def test_candle_is_taken_at_the_moment_it_closes(server: BinanceServer, venue: BinanceVenue) -> None:
