@@ -27,7 +27,7 @@ class Recipe:
     ridge: float = 0.0
     ridge_penalty: float = 4e4
     part_weights: tuple[float, float] | None = None
-    k: float = 0.72
+    k: float = 0.9
 
     @property
     def direction(self) -> dict[str, Any]:
