@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
+import re
 import socket
 import threading
 import time
@@ -15,9 +18,23 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from candlecast import client as client_module
-from candlecast.api import CandleColumns, LatestForecast, LatestForecasts, Problem, Run, Runs, SeriesList, Shape, Skill
-from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
+from candlecast.api import (
+    CallerCandles,
+    CandleColumns,
+    ForecastRequest,
+    LatestForecast,
+    LatestForecasts,
+    Problem,
+    Run,
+    Runs,
+    SeriesList,
+    Shape,
+    Skill,
+)
+from candlecast.client import ApiError, AsyncClient, Client, ServiceAway, TokenNeeded
+from candlecast.client import base as client_base
+from service.document import document
+from service.routes import create_api
 
 NOW = datetime(2025, 10, 14, 16, 4, 12, tzinfo=UTC)
 SERIES = "binance:BTC-USDT:15m"
@@ -145,7 +162,7 @@ def test_run_is_asked_for_with_token_and_body(service: Service) -> None:
         assert client.request_run("ingestion", [SERIES]).request_id == 7
     method, path, _, headers, body = service.asked[0]
     assert (method, path, headers["Authorization"]) == ("POST", "/v1/runs", "Bearer secret")
-    assert json.loads(body) == {"job": "ingestion", "series": [SERIES], "start": None}
+    assert json.loads(body) == {"job": "ingestion", "series": [SERIES]}
 
 
 def test_token_is_not_sent_where_nothing_changes_and_never_printed(service: Service) -> None:
@@ -188,7 +205,7 @@ def test_failure_of_the_service_is_not_tried_again(service: Service, client: Cli
     with pytest.raises(ApiError) as caught:
         client.status()
     assert caught.value.status == 500
-    assert caught.value.problem.model_extra == {"request_id": "abc"}
+    assert caught.value.problem.request_id == "abc"
     assert len(service.asked) == 1
 
 
@@ -231,7 +248,7 @@ def test_asking_for_a_run_is_never_repeated(service: Service, client: Client) ->
 
 
 def test_slow_service_is_away(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_PAUSES", ())
+    monkeypatch.setattr(client_base, "PAUSES", ())
     service.answer(SeriesList(series=[], horizons=[]))
     service.delay = 0.5
     with Client(service.url, timeout=0.1) as client, pytest.raises(ServiceAway, match="does not answer in time"):
@@ -280,3 +297,148 @@ def test_each_question_goes_to_its_route(
     with pytest.raises(ApiError):
         ask(client)
     assert service.asked[0][1] == path
+
+
+START, END = datetime(2025, 9, 1, tzinfo=UTC), datetime(2025, 9, 2, tzinfo=UTC)
+OWN = ForecastRequest(
+    interval="15m", candles=CallerCandles(open_time=[], open=[], high=[], low=[], close=[], volume=[])
+)
+METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
+    "latest_forecasts": [("latest_forecasts", ())],
+    "forecast_own_candles": [("own_forecasts", (OWN,))],
+    "read_ledger": [("forecasts", (SERIES, 1, 5, None, START, END)), ("forecasts_file", (SERIES, 1, "csv"))],
+    "read_candles": [("candles", (SERIES, 5, START, END)), ("candles_file", (SERIES, "parquet", START, END))],
+    "read_coverage": [("coverage", (SERIES, START, END))],
+    "latest_prices": [("latest_prices", ())],
+    "list_series": [("series", ())],
+    "list_models": [("models", (3,))],
+    "read_model": [("model", ("m-1",))],
+    "promote_model": [("promote_model", ("m-1", "better"))],
+    "list_evaluations": [("evaluations", (SERIES, 3))],
+    "list_drift": [("drift_reports", ("binance", "15m", 3))],
+    "read_drift_page": [("drift_page", (4,))],
+    "list_runs": [("runs", (3, "drift")), ("run", (3,))],
+    "read_run": [("run_by_id", (7,))],
+    "request_run": [("request_run", ("ingestion", [SERIES], START))],
+    "cancel_run": [("cancel_run", (7,))],
+    "cancel_request": [("cancel_request", (3,))],
+    "read_status": [("status", ())],
+}
+"""For every operation of the API the methods that ask it, and something to call them with."""
+
+
+def _document() -> dict[str, Any]:
+    return document(create_api(), "")
+
+
+def test_the_clients_have_a_method_for_every_route_and_for_nothing_else() -> None:
+    operations = {one["operationId"] for methods in _document()["paths"].values() for one in methods.values()}
+    assert set(METHODS) == operations
+    named = {name for methods in METHODS.values() for name, _ in methods}
+    for client in (Client, AsyncClient):
+        own = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
+        assert own - {"close"} == named
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("operation", METHODS)
+def test_every_method_asks_its_route_with_parameters_that_it_knows(
+    service: Service, operation: str, asynchronous: bool
+) -> None:
+    ((path, method, known),) = (
+        (path, method, one)
+        for path, methods in _document()["paths"].items()
+        for method, one in methods.items()
+        if one["operationId"] == operation
+    )
+    for name, arguments in METHODS[operation]:
+        service.asked.clear()
+        service.answers[:] = [(404, problem(404, "not_found").model_dump_json(), {})]
+        with pytest.raises(ApiError, match="not_found"):
+            _call(service, name, arguments, asynchronous)
+        ((asked_method, asked_path, query, _, body),) = service.asked
+        assert asked_method == method.upper()
+        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), asked_path)
+        assert set(query) <= {one["name"] for one in known["parameters"] if one["in"] == "query"}
+        assert bool(body) == ("requestBody" in known)
+
+
+def _call(service: Service, name: str, arguments: tuple[Any, ...], asynchronous: bool) -> Any:
+    async def ask() -> Any:
+        async with AsyncClient(service.url, token="secret") as client:  # noqa: S106 - made up
+            return await getattr(client, name)(*arguments)
+
+    if asynchronous:
+        return asyncio.run(ask())
+    with Client(service.url, token="secret") as client:  # noqa: S106 - made up
+        return getattr(client, name)(*arguments)
+
+
+def test_both_clients_take_the_same_arguments() -> None:
+    for name in {name for methods in METHODS.values() for name, _ in methods}:
+        assert inspect.signature(getattr(Client, name)) == inspect.signature(getattr(AsyncClient, name)), name
+
+
+def test_the_asynchronous_client_tries_again_and_reads_the_answer(service: Service) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503)
+    service.answer(SeriesList(series=[], horizons=[1, 5]))
+    assert _call(service, "series", (), True) == SeriesList(series=[], horizons=[1, 5])
+    assert len(service.asked) == 2
+
+
+def test_the_asynchronous_client_never_repeats_a_change(service: Service) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503)
+    with pytest.raises(ApiError):
+        _call(service, "request_run", ("drift",), True)
+    assert len(service.asked) == 1
+
+
+def test_nobody_at_the_address_is_away_for_the_asynchronous_client_too() -> None:
+    async def ask() -> None:
+        async with AsyncClient("http://127.0.0.1:1") as client:
+            await client.status()
+
+    with pytest.raises(ServiceAway, match=r"127\.0\.0\.1:1"):
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_where_reading_needs_a_token_it_is_sent(service: Service, asynchronous: bool) -> None:
+    service.answer(problem(401, "unauthorized"), status=401)
+    service.answer(SeriesList(series=[], horizons=[1]))
+    assert _call(service, "series", (), asynchronous).horizons == [1]
+    assert [headers.get("Authorization", headers.get("authorization")) for *_, headers, _ in service.asked] == [
+        None,
+        "Bearer secret",
+    ]
+
+
+def test_after_that_it_is_sent_at_once(service: Service) -> None:
+    service.answer(problem(401, "unauthorized"), status=401)
+    service.answer(SeriesList(series=[], horizons=[1]))
+    with Client(service.url, token="secret") as client:  # noqa: S106 - made up
+        client.series()
+        client.series()
+    assert len(service.asked) == 3
+
+
+def test_without_a_token_or_with_a_wrong_one_reading_is_refused(service: Service, client: Client) -> None:
+    service.answer(problem(401, "unauthorized"), status=401)
+    with pytest.raises(TokenNeeded):
+        client.series()
+    with Client(service.url, token="wrong") as other, pytest.raises(TokenNeeded):  # noqa: S106 - made up
+        other.series()
+    assert len(service.asked) == 3
+
+
+def test_a_file_comes_as_its_bytes(service: Service, client: Client) -> None:
+    service.answer("ts,open\n")
+    assert client.candles_file(SERIES, "csv") == b"ts,open\n"
+    assert service.asked[0][2] == {"series": [SERIES], "format": ["csv"]}
+
+
+def test_a_name_stays_one_segment_of_the_path(service: Service, client: Client) -> None:
+    service.answer(problem(404, "not_found"), status=404)
+    with pytest.raises(ApiError):
+        client.model("../runs?limit=1")
+    assert service.asked[0][1:3] == ("/v1/models/..%2Fruns%3Flimit%3D1", {})

@@ -1,0 +1,208 @@
+"""The client for programs that wait for each answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from candlecast import api
+from candlecast.client import base
+from candlecast.client.base import Answer, ApiError, Query, ServiceAway
+
+
+class Client:
+    """Ask the service at `base_url`; `token` is sent with what changes something, and where reading needs one.
+
+    Reading is tried again, briefly, where the failure may pass; what changes something never is, because the
+    first attempt may have been heard. `timeout` is in seconds and holds for each attempt. Every method raises ApiError
+    for a problem that the service answers, TokenNeeded for a 401, ServiceAway where nothing answers.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        timeout: float = 10,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._token = token
+        self._base_url = base_url
+        self._reads_with_token = False
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, transport=transport, follow_redirects=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self._base_url!r}, token={'given' if self._token else None})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def latest_forecasts(self, series: str | None = None, horizon: int | None = None) -> api.LatestForecasts:
+        """Return the newest forecast of each series and horizon, or of those asked for."""
+        return self._get(api.LatestForecasts, "/v1/forecasts/latest", series=series, horizon=horizon)
+
+    def own_forecasts(self, request: api.ForecastRequest) -> api.ComputedForecasts:
+        """Return forecasts of a caller's own candles; nothing is written down."""
+        return self._post(api.ComputedForecasts, "/v1/forecasts", request)
+
+    def forecasts(
+        self,
+        series: str,
+        horizon: int,
+        last: int,
+        role: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> api.LedgerRows:
+        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said."""
+        asked: dict[str, Query] = {"series": series, "horizon": horizon, "last": last}
+        return self._get(api.LedgerRows, "/v1/forecasts", **asked, role=role, start=start, end=end)
+
+    def forecasts_file(
+        self,
+        series: str,
+        horizon: int,
+        format: Literal["csv", "parquet"],  # noqa: A002  # the API's word
+        role: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> bytes:
+        """Return all rows of the ledger as a file."""
+        asked: dict[str, Query] = {"series": series, "horizon": horizon, "format": format}
+        return self._read("/v1/forecasts", **asked, role=role, start=start, end=end).content
+
+    def candles(
+        self, series: str, last: int, start: datetime | None = None, end: datetime | None = None
+    ) -> api.CandleColumns:
+        """Return the last candles, oldest first."""
+        return self._get(api.CandleColumns, "/v1/candles", series=series, last=last, start=start, end=end)
+
+    def candles_file(
+        self,
+        series: str,
+        format: Literal["csv", "parquet"],  # noqa: A002  # the API's word
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> bytes:
+        """Return all candles as a file."""
+        return self._read("/v1/candles", series=series, format=format, start=start, end=end).content
+
+    def coverage(self, series: str, start: datetime | None = None, end: datetime | None = None) -> api.Coverage:
+        """Return how complete a series is on every day, of the configured window where no other is named."""
+        return self._get(api.Coverage, f"/v1/series/{base.segment(series)}/coverage", start=start, end=end)
+
+    def latest_prices(self) -> api.LatestPrices:
+        """Return the prices that closes are held against."""
+        return self._get(api.LatestPrices, "/v1/prices/latest")
+
+    def series(self) -> api.SeriesList:
+        """Return all series with their freshness."""
+        return self._get(api.SeriesList, "/v1/series")
+
+    def models(self, limit: int | None = None) -> api.ModelVersions:
+        """Return the registry, newest first."""
+        return self._get(api.ModelVersions, "/v1/models", limit=limit)
+
+    def model(self, model_version: str) -> api.ModelVersion:
+        """Return one model version."""
+        return self._get(api.ModelVersion, f"/v1/models/{base.segment(model_version)}")
+
+    def promote_model(self, model_version: str, reason: str) -> api.ModelVersion:
+        """Make a version the champion of its venue and interval. Needs a token."""
+        path = f"/v1/models/{base.segment(model_version)}/promote"
+        return self._post(api.ModelVersion, path, api.Promotion(reason=reason))
+
+    def evaluations(self, series: str, limit: int) -> api.Evaluations:
+        """Return how a series was forecast, live and on hold-outs."""
+        return self._get(api.Evaluations, "/v1/evaluations", series=series, limit=limit)
+
+    def drift_reports(
+        self, venue: str | None = None, interval: str | None = None, limit: int | None = None
+    ) -> api.DriftReports:
+        """Return drift reports, newest first."""
+        return self._get(api.DriftReports, "/v1/drift", venue=venue, interval=interval, limit=limit)
+
+    def drift_page(self, report_id: int) -> str:
+        """Return the HTML page of a drift report."""
+        return self._read(f"/v1/drift/{report_id}/report").text
+
+    def runs(self, limit: int = 20, job: api.JobName | None = None) -> api.Runs:
+        """Return runs and waiting requests, newest first."""
+        return self._get(api.Runs, "/v1/runs", limit=limit, job=job)
+
+    def run(self, request_id: int) -> api.Run | None:
+        """Return the run that answers a request, or the request while it waits; None when neither is known."""
+        found = self._get(api.Runs, "/v1/runs", request_id=request_id).runs
+        return found[0] if found else None
+
+    def run_by_id(self, run_id: int) -> api.Run:
+        """Return one run."""
+        return self._get(api.Run, f"/v1/runs/{run_id}")
+
+    def request_run(
+        self, job: api.JobName, series: Sequence[str] | None = None, start: datetime | None = None
+    ) -> api.Run:
+        """Ask for a run of `job`, over all series or only those given; ingestion from `start` on. Needs a token."""
+        body = api.RunRequest(job=job, series=list(series) if series is not None else None, start=start)
+        return self._post(api.Run, "/v1/runs", body)
+
+    def cancel_run(self, run_id: int) -> api.Run:
+        """Ask that a run stops after its current step. Needs a token."""
+        return self._post(api.Run, f"/v1/runs/{run_id}/cancel")
+
+    def cancel_request(self, request_id: int) -> api.Run:
+        """Take a request back, or let its run stop after its current step. Needs a token."""
+        return self._post(api.Run, f"/v1/run-requests/{request_id}/cancel")
+
+    def status(self) -> api.ServiceStatus:
+        """Return the state of the whole product."""
+        return self._get(api.ServiceStatus, "/v1/status")
+
+    def _get(self, shape: type[Answer], path: str, **query: Query) -> Answer:
+        return base.parsed(shape, self._read(path, **query))
+
+    def _read(self, path: str, **query: Query) -> httpx.Response:
+        params = base.query(query)
+        for pause in base.PAUSES:
+            try:
+                return self._read_once(path, params)
+            except (ApiError, ServiceAway) as error:
+                time.sleep(base.pause_before_next(error, pause))
+        return self._read_once(path, params)
+
+    def _read_once(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+        try:
+            return self._send("GET", path, params=params, headers=self._authorization(self._reads_with_token))
+        except base.TokenNeeded:
+            if self._reads_with_token or not self._token:
+                raise
+        self._reads_with_token = True
+        return self._send("GET", path, params=params, headers=self._authorization(True))
+
+    def _post(self, shape: type[Answer], path: str, body: api.Shape | None = None) -> Answer:
+        content = body.model_dump(mode="json", exclude_none=True) if body is not None else None
+        return base.parsed(shape, self._send("POST", path, json=content, headers=self._authorization(True)))
+
+    def _authorization(self, wanted: bool) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if wanted and self._token else {}
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise base.away(self._base_url, error) from None
+        base.require_success(answer)
+        return answer
