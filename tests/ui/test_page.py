@@ -16,7 +16,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from candlecast import client as client_module
+from candlecast.client import base as client_base
 from candlecast.api import (
     LatestForecasts,
     LatestPrices,
@@ -89,7 +89,7 @@ def service() -> Service:
 
 @pytest.fixture
 def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    monkeypatch.setattr(client_module, "_PAUSES", ())
+    monkeypatch.setattr(client_base, "PAUSES", ())
     with Reader("http://service", transport=httpx.MockTransport(service)) as opened:
         yield opened
 
