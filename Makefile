@@ -93,6 +93,10 @@ test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whos
 bench: $(VENV)/.ready ## Measure how fast candles are written, against a bare COPY and what others do
 	$(BIN)/python -m tests.bench.write_path
 
+.PHONY: bench-forecast
+bench-forecast: $(VENV)/.ready ## Judge the model beside every yardstick on real candles; goes on where it was; DATA=
+	$(BIN)/python -m tools.bench_forecast $(if $(DATA),--data '$(DATA)')
+
 .PHONY: clean
 clean: ## Forget all local data: candles, models and the ledger under var/
 	rm -rf var
