@@ -300,7 +300,7 @@ def test_the_exchanges_clock_is_measured_and_remembered(world: World, exchanges:
 def test_last_prices_are_checked_and_their_failure_is_no_failure(world: World, exchanges: Exchanges) -> None:
     close = float(TRUTH.closed(exchanges.now).close[-1])
     with CoinGeckoServer({"bitcoin": {"usd": 2 * close}}, lambda: exchanges.now) as gecko:
-        settings = {"coingecko_url": gecko.url, "coingecko_pause": 0}
+        settings: dict[str, Any] = {"coingecko_url": gecko.url, "coingecko_pause": 0}
         assert world.ingest(BTC, **settings).exit_code == 0
         with world.database.begin() as connection:
             (price,) = prices.latest(connection)
