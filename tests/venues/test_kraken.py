@@ -67,6 +67,17 @@ def test_last_row_is_never_taken_even_when_its_time_is_over(
     assert page.end == END - QUARTER
 
 
+def test_candle_that_closes_while_the_answer_travels_is_not_taken(server: KrakenServer) -> None:
+    server.clock = lambda: START + 10.9 * QUARTER
+    venue = KrakenVenue(HttpClient(server.url, backoff=0), lambda: START + 10.9 * QUARTER)
+    venue.now()
+    server.clock = lambda: START + 12.1 * QUARTER
+    [page] = venue.fetch(SERIES, START, END)
+    assert prices(page.candles) == CANDLES[:10]
+    assert page.end == START + 10 * QUARTER
+    venue.close()
+
+
 def test_request_is_spelt_as_the_exchange_spells_it(server: KrakenServer, venue: KrakenVenue) -> None:
     start = END - 5 * QUARTER
     list(venue.fetch(SERIES, start, END))

@@ -1,8 +1,8 @@
 """How fast one host is asked, by a clock that only sleeping moves."""
 
-import sys
-from collections.abc import Iterator
-from threading import Thread
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Thread
 
 import pytest
 
@@ -30,13 +30,16 @@ def time() -> Time:
     return Time()
 
 
-@pytest.fixture
-def hasty_threads() -> Iterator[None]:
-    """Let threads take turns as often as Python can, so that a race shows."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
+def run_threads(count: int, work: Callable[[], None], *, times: int = 1) -> None:
+    def work_often() -> None:
+        for _ in range(times):
+            work()
+
+    threads = [Thread(target=work_often) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def pace_of(time: Time, pause: float, **options: float) -> Pace:
@@ -69,20 +72,25 @@ def test_without_a_pause_nobody_waits(time: Time) -> None:
     assert time.slept == []
 
 
-def test_threads_share_the_turns(time: Time, hasty_threads: None) -> None:
+def test_threads_share_the_turns(time: Time) -> None:
     waits: list[float] = []  # the clock stands still, so each wait names its turn
     pace = Pace(0.5, clock=time.clock, sleep=waits.append)
+    run_threads(8, pace.turn, times=25)
+    assert sorted(waits) == [0.5 * turn for turn in range(1, 200)]
 
-    def ask_often() -> None:
-        for _ in range(1000):
-            pace.turn()
 
-    threads = [Thread(target=ask_often) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(waits) == [0.5 * turn for turn in range(1, 8000)]
+def test_two_threads_never_count_a_turn_at_once() -> None:
+    both = Barrier(2)
+    met = []
+
+    def clock() -> float:
+        with suppress(BrokenBarrierError):  # nobody else came: the turn was counted alone
+            met.append(both.wait(0.2))
+        return 0
+
+    pace = Pace(0.5, clock=clock, sleep=lambda seconds: None)
+    run_threads(2, pace.turn)
+    assert met == []
 
 
 def test_complaint_doubles_the_pause_until_it_has_been_calm(time: Time) -> None:
