@@ -100,6 +100,19 @@ def test_served_model_learned_from_everything(challenger: Challenger, walks: dic
     assert loaded.forecast(BTC, walks[BTC]) == everything.forecast(BTC, walks[BTC])
 
 
+def test_shorter_candles_inside_reach_the_model_and_its_judge(walks: dict[Series, Candles]) -> None:
+    part = Series.parse("binance:BTC-USDT:5m")
+    inside = {part: make_candles(7500, Interval.M5, seed=3)}
+    own = {BTC: walks[BTC][:2500]}
+    challenger = _train(own, known=inside)
+    assert str(part) in challenger.manifest["training"]
+    facts = challenger.manifest["evaluation"]
+    train_end, start, end = (datetime.fromisoformat(facts[name]) for name in ("train_end", "start", "end"))
+    twin = XGBForecaster.fit(own, [1, 5], seed=1, train_end=train_end, known=inside)
+    with_parts, without = (score(judge(twin, BTC, own[BTC], start, end, known)[1])["auc"] for known in (inside, {}))
+    assert _value(challenger, BTC, 1, "challenger", "auc").value == with_parts != without
+
+
 def test_every_series_horizon_and_forecaster_is_scored_on_the_same_cutoffs(challenger: Challenger) -> None:
     named = {(row.series, row.horizon, row.forecaster): row.count for row in challenger.scores}
     assert set(named) == {(s, h, f) for s in (BTC, ETH) for h in (1, 5) for f in ("challenger", "naive")}
