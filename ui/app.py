@@ -17,18 +17,20 @@ import gradio as gr
 from fastapi import FastAPI
 
 from ui import panels
+from ui.files import routes
 from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.reader import Reader
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
 from ui.tabs.data import DataTab
 from ui.tabs.forecast import ForecastTab
+from ui.tabs.record import RecordTab
 from ui.theme import FONTS, MONO, css_properties, gradio_variables
 from ui.words import words
 
 _READING_TIME = 20.0
 _STATIC = Path(__file__).parent / "static"
-_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, DataTab)
+_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab)
 
 
 def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:
@@ -40,6 +42,7 @@ def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:
         return {"ok": True}
 
     page = Page(connect)
+    app.include_router(routes(page.shared.reader))
     theme = gr.themes.Base(font=list(FONTS), font_mono=list(MONO)).set(**gradio_variables())
     script = (_STATIC / "screen.js").read_text(encoding="utf-8")
     mounted = gr.mount_gradio_app(
@@ -103,10 +106,10 @@ class Page:
         self._notice = gr.HTML(elem_id="notice")
 
     def _events(self) -> None:
-        forecast = self._forecast
         frame = [self._tabs, self._series, self._interval, self._horizon]
         frame += [self._language, self._zone, self._palette, self._dark]
-        self.shared.inputs += [self._browser, *frame, *forecast.controls(), self._session]
+        chosen = [one for tab in self.tabs.values() for one in tab.controls()]
+        self.shared.inputs += [self._browser, *frame, *chosen, self._session]
         inputs, outputs = self.shared.inputs, self._outputs()
         self.blocks.load(self._open, inputs, outputs, js=LOOK, **QUIET)
         self.blocks.load(None, None, [self.shared.token], js="() => candlecast.token()", **QUIET)
@@ -115,7 +118,7 @@ class Page:
         shown = [tab.column for tab in self.tabs.values()]
         turned = self._tabs.input(self._turn, inputs, shown, js=REMEMBER, trigger_mode="always_last", **QUIET)
         turned.then(self._choose, inputs, outputs, js=LOOK, **QUIET)
-        for control in (*frame[1:], *(one for tab in self.tabs.values() for one in tab.controls())):
+        for control in (*frame[1:], *chosen):
             control.input(self._choose, inputs, outputs, js=REMEMBER, trigger_mode="always_last", **QUIET)
         for tab in self.tabs.values():
             tab.listen(self._choose, outputs)

@@ -23,7 +23,7 @@ from ui.words import HTML_LANG, spoken, words
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
-TABS: Final = ("forecast", "data")
+TABS: Final = ("forecast", "record", "data")
 WINDOWS: Final = ("2000", "30", "90", "all")
 """What a track record can be over: the newest forecasts, the newest days, everything."""
 REFRESH_SECONDS: Final = 5
@@ -172,11 +172,13 @@ def read(
     dark: bool | None,
     past: bool,
     style: str,
+    window: str | None,
     session: Session,
 ) -> tuple[View, str | None, int | None, Session]:
     """Return the controls' values as view, series and horizon."""
     known = _browser(browser)
     shown = {"tab": tab, "language": language, "zone": zone, "palette": palette, "dark": dark}
+    shown |= {"window": window}
     view = replace(_view(known | shown), past=bool(past), line=style == "line")
     return view, _series(pair, interval), horizon, session
 

@@ -58,6 +58,20 @@ def test_data_shows_what_is_stored_and_fetches_more(screen_url: str) -> None:
         assert screen.complaints == []
 
 
+def test_track_record_scores_what_was_written_down_and_gives_the_ledger_as_a_file(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=record", PICTURES) as screen:
+        page = screen.page
+        eventually(lambda: "were written down in time" in page.locator("#record-verdict").inner_text())
+        assert page.locator("h1").count() == 1
+        assert "Rows, all series" in page.locator("#record-ledger").inner_text()
+        page.get_by_label("30 days", exact=True).check()
+        with page.expect_download() as download:
+            page.locator("#files a").first.click()
+        assert "hash" in download.value.path().read_text().splitlines()[0]
+        screen.picture("record-1440-light", whole=True)
+        assert screen.complaints == []
+
+
 def test_a_link_opens_a_tab_and_the_address_follows_the_reader(screen_url: str) -> None:
     with open_page(f"{screen_url}?tab=data&series=replay:BTC-USDT:15m", PICTURES) as screen:
         eventually(lambda: screen.page.locator("#data-series").is_visible())

@@ -16,7 +16,6 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from candlecast.client import base as client_base
 from candlecast.api import (
     LatestForecasts,
     LatestPrices,
@@ -29,6 +28,7 @@ from candlecast.api import (
     Shape,
 )
 from candlecast.client import ApiError, ServiceAway, TokenNeeded
+from candlecast.client import base as client_base
 from tests.ui.making import (
     CUTOFF,
     NOW,
@@ -276,10 +276,10 @@ def test_new_browser_speaks_its_own_language() -> None:
 def test_controls_become_view_series_and_horizon() -> None:
     session = Session()
     known = json.dumps({"width": 390, "every": 30, "timezone": "America/Sao_Paulo"})
-    chosen = ("data", "binance:BTC-USDT", "15m", 5, "pt", "local", "federal", True, False, "line")
-    wanted = View("pt", True, 390, False, True, "data", "federal", "America/Sao_Paulo", 30)
+    chosen = ("data", "binance:BTC-USDT", "15m", 5, "pt", "local", "federal", True, False, "line", "90")
+    wanted = View("pt", True, 390, False, True, "data", "federal", "America/Sao_Paulo", 30, "90")
     assert read(known, *chosen, session) == (wanted, SERIES, 5, session)
-    nothing = read("", None, None, None, None, None, None, None, None, True, "candles", session)
+    nothing = read("", None, None, None, None, None, None, None, None, True, "candles", None, session)
     assert nothing == (View(), None, None, session)
 
 
@@ -361,7 +361,21 @@ def test_refused_token_is_told_from_a_missing_one() -> None:
 
 def controls(session: Session) -> tuple[Any, ...]:
     """Return the controls' values as the browser sends them for BTC-USDT, 15m, one candle ahead."""
-    return ("", "forecast", "binance:BTC-USDT", "15m", 1, "en", "utc", "violet", False, True, "candles", session)
+    return (
+        "",
+        "forecast",
+        "binance:BTC-USDT",
+        "15m",
+        1,
+        "en",
+        "utc",
+        "violet",
+        False,
+        True,
+        "candles",
+        "2000",
+        session,
+    )
 
 
 def connect(service: Service) -> Any:

@@ -145,7 +145,7 @@ class DataTab(Tab):
             return runs.line(say["data_nothing_to_stop"])
         with self.shared.connect(token or None) as client:
             try:
-                client.cancel(session.watched)
+                client.cancel_request(session.watched)
             except (ApiError, ServiceAway) as error:
                 return runs.refusal(error, view.language, token_given=bool(token) or self.shared.reader.has_token)
         return runs.line(say["data_stopping"])

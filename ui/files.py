@@ -1,0 +1,52 @@
+"""Files of the service that the screen passes on, so that a browser needs to reach only the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Annotated, Final, Literal
+
+import httpx
+from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi.responses import StreamingResponse
+
+from candlecast.client import ApiError
+from ui.reader import Reader
+
+_PASSED_ON: Final = ("content-type", "content-disposition", "content-security-policy", "referrer-policy")
+
+
+def routes(reader: Reader) -> APIRouter:
+    """Return the routes `files/ledger.csv`, `files/ledger.parquet` and `files/drift/{id}`."""
+    router = APIRouter(prefix="/files")
+
+    @router.get("/ledger.{kind}")
+    def ledger(
+        kind: Literal["csv", "parquet"],
+        series: Annotated[str, Query(max_length=100)],
+        horizon: Annotated[int, Query(ge=1)] = 1,
+    ) -> StreamingResponse:
+        return _passed(reader.file("/v1/forecasts", series=series, horizon=horizon, format=kind))
+
+    @router.get("/drift/{report}")
+    def drift(report: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> StreamingResponse:
+        return _passed(reader.file(f"/v1/drift/{report}/report"))
+
+    return router
+
+
+def _passed(opened: AbstractContextManager[httpx.Response]) -> StreamingResponse:
+    held = ExitStack()
+    try:
+        answer = held.enter_context(opened)
+    except ApiError as error:
+        raise HTTPException(error.status, error.message) from None
+    except httpx.TransportError:
+        raise HTTPException(502, "the service does not answer") from None
+    headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+
+    def pieces() -> Iterator[bytes]:
+        with held:
+            yield from answer.iter_bytes()
+
+    return StreamingResponse(pieces(), headers=headers | {"x-content-type-options": "nosniff"})
