@@ -71,5 +71,9 @@ def recipe(interval: Interval, horizon: int) -> Recipe:
 def recipe_facts(interval: Interval, horizon: int) -> dict[str, Any]:
     """Return the recipe, JSON-able."""
     chosen = recipe(interval, horizon)
-    ridge = {"share": chosen.ridge, "penalty": chosen.ridge_penalty}
-    return {"direction": chosen.direction, "part": PART.direction, "ridge": ridge, **chosen.scales}
+    facts = {"direction": chosen.direction, **chosen.scales}
+    if chosen.ridge:
+        facts["ridge"] = {"share": chosen.ridge, "penalty": chosen.ridge_penalty}
+    if chosen.part_weights:
+        facts["part"] = PART.direction
+    return facts
