@@ -106,6 +106,14 @@ def test_a_candle_that_arrives_is_no_gap_any_more(database: Database) -> None:
     assert confirmed(database) == []
 
 
+def test_what_is_left_of_several_gaps_keeps_the_evidence_of_each(database: Database) -> None:
+    store(database, without(*range(10, 20)))
+    confirm(database, span(10, 15), evidence="first")
+    confirm(database, span(15, 20), evidence="second")
+    store(database, CANDLES[13:17])
+    assert confirmed(database) == [(span(10, 13), "first"), (span(17, 20), "second")]
+
+
 def test_confirmed_gaps_are_cut_to_what_was_asked_for(database: Database) -> None:
     store(database, without(*range(10, 20)))
     confirm(database, span(10, 20))

@@ -112,7 +112,7 @@ def test_a_run_that_a_model_version_or_a_drift_report_names_stays(database: Data
 
 
 def test_pruned_runs_still_count(database: Database) -> None:
-    for state in ("failed", "failed", "succeeded", "succeeded"):
+    for state in ("failed", "succeeded", "failed", "succeeded"):
         ended_run(database, "ingestion", state)
     before = run_counts(database)
     for _ in range(2):
