@@ -19,6 +19,8 @@ from candlecast.candles import Bools, Floats
 LIMIT = 3.0
 """Standard scores beyond it count as it."""
 
+_DECIMALS = 9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
@@ -52,7 +54,10 @@ class Ridge:
                 for other in places:
                     gram[one, other] += inner
         gram[np.diag_indices(size)] += penalty
-        return cls(centre, spread, intercept, np.linalg.solve(gram, product).reshape(-1, columns))
+        weights = np.linalg.solve(gram, product).reshape(-1, columns)
+        # Rounded, so that a machine that sums in another order writes the same file.
+        centre, spread, weights = (np.round(part, _DECIMALS) for part in (centre, spread, weights))
+        return cls(centre, spread, round(intercept, _DECIMALS), weights)
 
     def predict(self, rows: NDArray[np.floating], slot: Floats | None = None) -> Floats:
         """Return the value of each row; a slot that was not seen gets what holds for all.
@@ -94,7 +99,7 @@ def _moments(rows: NDArray[np.floating]) -> tuple[Floats, Floats]:
     centre: Floats = np.where(known, rows, 0).sum(axis=0, dtype=np.float64) / count
     squares = np.where(known, rows - centre, 0)
     spread: Floats = np.sqrt(np.einsum("ij,ij->j", squares, squares) / count)
-    return centre, np.where(spread > 0, spread, 1.0)
+    return centre, np.where(spread > 10**-_DECIMALS, spread, 1.0)
 
 
 def _scores(rows: NDArray[np.floating], centre: Floats, spread: Floats) -> Floats:
