@@ -2,11 +2,13 @@
 
 import json
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -109,7 +111,10 @@ class HttpClient:
     ) -> None:
         try:
             self._client = httpx.Client(
-                base_url=base_url, timeout=timeout, headers={"User-Agent": USER_AGENT, **(headers or {})}
+                base_url=base_url,
+                timeout=timeout,
+                headers={"User-Agent": USER_AGENT, **(headers or {})},
+                verify=_certificates(),
             )
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"{base_url!r} is no web address: {error}") from None
@@ -231,3 +236,9 @@ def _meaning(answer: Answer) -> CandlecastError:
         unknown = ConfigurationError if status == 404 else DataError
         return unknown(f"{said} to {answer.path}: {answer.text[:200]}")
     return VenueUnavailable(f"{said}; try again later", status=status)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return whom we trust; reading that takes longer than a request, so that all clients share it."""
+    return httpx.create_ssl_context()
