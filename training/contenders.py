@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from candlecast.candles import Series
 from candlecast.errors import UsageError
@@ -10,6 +11,7 @@ from candlecast.forecast import Forecaster
 from candlecast.walk import Contender, Fit, History
 from candlecast.xgb import XGBForecaster
 from candlecast.yardsticks.base import Yardstick
+from candlecast.yardsticks.lstm import Lstm
 from candlecast.yardsticks.predecessors import LogisticRegression, RandomForest
 from candlecast.yardsticks.statistical import Drift, Ewma, FilteredHistoricalSimulation, Persistence, SeasonalNaive
 
@@ -29,12 +31,13 @@ _YARDSTICKS: tuple[type[Yardstick], ...] = (
 )
 
 DEFAULT = (OURS, *(one.name for one in _YARDSTICKS))
-"""Who is compared when nobody is named."""
+"""Who is compared when nobody is named: all but the recurrent network, which takes long and packages of its own."""
 
 
 def contenders(names: Sequence[str], *, seed: int, threads: int) -> list[Contender]:
     """Return the contenders of these names, in their order; raise UsageError for an unknown one."""
     known = {one.name: _yardstick(one, seed, threads) for one in _YARDSTICKS}
+    known[Lstm.name] = replace(_yardstick(Lstm, seed, threads), refits=False)
     known[OURS] = Contender(OURS, _ours(seed, threads), pooled=True)
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"unknown forecaster {', '.join(unknown)}; known are {', '.join(known)}")
