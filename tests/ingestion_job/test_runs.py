@@ -121,6 +121,16 @@ def test_a_gap_that_the_venue_fills_later_is_no_gap_any_more(world: World, excha
     assert GONE in open_times(world.stored(BTC))
 
 
+def test_a_row_that_cannot_be_right_is_not_stored_and_the_evidence_says_so(world: World, exchanges: Exchanges) -> None:
+    exchanges.of["binance"].play([None, *[Fault.CONTRADICTORY] * 5])
+    outcome = world.ingest(BTC, binance_archive_url="")
+    assert outcome.exit_code == 0
+    (gap,) = world.confirmed(BTC, _whole(exchanges))
+    assert gap.span.candles(BTC.interval) == 1
+    assert gap.because.evidence == "binance gave 1 row that cannot be right (high is below open or close)"
+    assert open_times(visible(TRUTH, exchanges)) - open_times(world.stored(BTC)) == {gap.span.start}
+
+
 def test_what_the_exchange_forgot_comes_from_its_archive(world: World, exchanges: Exchanges) -> None:
     exchanges.of["binance"].truth[BTC.symbol, BTC.interval] = HOLED
     assert world.ingest(BTC).exit_code == 0
