@@ -56,7 +56,9 @@ def test_braces_expand_and_each_series_counts_once(text: str, names: list[str]) 
     assert [str(series) for series in parse_series(text)] == names
 
 
-@pytest.mark.parametrize("text", ["", " , ", "BTC", "replay:{BTC,ETH-USDT:1h", "replay:BTC-USDT:2h", "mtgox:BTC-USDT:1h"])
+@pytest.mark.parametrize(
+    "text", ["", " , ", "BTC", "replay:{BTC,ETH-USDT:1h", "replay:BTC-USDT:2h", "mtgox:BTC-USDT:1h"]
+)
 def test_series_that_is_misspelt_names_its_variable(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("CANDLECAST_SERIES", text)
     with pytest.raises(ConfigurationError, match=r"^CANDLECAST_SERIES: "):
