@@ -45,9 +45,10 @@ test-all: $(VENV)/.ready ## Run the tests and those that take minutes: faults, m
 	$(BIN)/pytest -m 'slow or not slow'
 
 .PHONY: soak
-soak: $(VENV)/.ready ## Play random faults of exchanges for long; SCRIPTS=3000 FIRST=1000
+soak: $(VENV)/.ready ## Play random faults of exchanges, and ask the API anything, for long; SCRIPTS=3000 FIRST=1000
 	CANDLECAST_HOSTILE_SCRIPTS=$(or $(SCRIPTS),3000) CANDLECAST_HOSTILE_FIRST=$(or $(FIRST),1000) \
 		$(BIN)/pytest tests/ingestion_job/test_hostile.py
+	CANDLECAST_SCHEMA_EXAMPLES=1100 $(BIN)/pytest tests/service/test_schema.py
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, check types and the wall between the apps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ JobName = Literal["ingestion", "training", "drift"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Calendar = Literal["24/7", "weekdays"]
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -20,6 +22,8 @@ def _moment(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int | datetime):
+        raise ValueError("write a time like 2025-09-01T00:00:00Z, or epoch milliseconds")
+    if isinstance(value, str) and not _DATE.match(value):
         raise ValueError("write a time like 2025-09-01T00:00:00Z, or epoch milliseconds")
     if not isinstance(value, int):
         return value

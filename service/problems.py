@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from candlecast.api import Problem
@@ -33,6 +34,7 @@ ERROR_PAGE = "/docs/errors"
 
 _RETRY_SECONDS = 5
 _MOST_FIELDS = 20
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -95,7 +97,20 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
-    return problem_response(request.scope, _named(request, error), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem_response(request.scope, _named(request, error), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of every route at the request's address; the framework tells those of one."""
+
+    def answers(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if answers(method)]
 
 
 def _named(request: Request, error: HTTPException) -> CandlecastError:

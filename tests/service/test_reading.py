@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from candlecast.candles import Candles
+from candlecast.candles import Candles, to_ms
 from candlecast.store import ledger
 from tests.service.house import BTC, EMPTY, GAP, NOON, WORLD, House
 from tests.waiting import eventually
@@ -29,6 +29,7 @@ def _columns(candles: Candles) -> dict[str, list[float]]:
         ({"last": "5000"}, slice(0, 600)),
         ({"start": (NOON - 2 * STEP).isoformat()}, slice(598, 600)),
         ({"end": (NOON - 2 * STEP).isoformat(), "last": "2"}, slice(596, 598)),
+        ({"end": str(to_ms(NOON - 2 * STEP)), "last": "2"}, slice(596, 598)),
         ({"start": "2025-09-01T00:00:00Z", "end": "2025-09-01T12:00:00Z"}, slice(543, 546)),
         ({"start": "2025-09-01T02:00:00+02:00", "end": "2025-09-01T14:00:00+02:00"}, slice(543, 546)),
         ({"start": "2025-09-01T00:00:00Z", "end": "2025-09-02T00:00:00Z", "last": "2"}, slice(547, 549)),
@@ -74,6 +75,8 @@ def test_missing_candles_are_counted(house: House) -> None:
             "usage_error",
             "start is before 1970",
         ),
+        ("/v1/candles", {"series": str(BTC), "end": "0.5"}, 422, "invalid_request", "write a time like"),
+        ("/v1/candles", {"series": str(BTC), "end": "1" * 30}, 422, "invalid_request", "after 9999"),
         ("/v1/drift", {"venue": "a\0b"}, 422, "invalid_request", "query.venue"),
         ("/v1/forecasts", {"series": str(BTC), "role": "queen"}, 422, "invalid_request", "query.role"),
         ("/v1/forecasts", {"series": "replay:DOGE-USDT:4h"}, 404, "unknown_series", "replay:DOGE-USDT:4h"),
@@ -93,7 +96,7 @@ def test_what_cannot_be_read_is_a_problem_that_names_it(
 def test_a_method_that_a_route_does_not_know_is_a_problem(house: House) -> None:
     response = house.http.delete("/v1/forecasts")
     _expect_problem(response, 405, "method_not_allowed", "there is no DELETE /v1/forecasts")
-    assert response.headers["allow"]
+    assert response.headers["allow"] == "GET, POST"
 
 
 def _expect_problem(response: httpx.Response, status: int, code: str, named: str) -> None:
