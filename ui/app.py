@@ -23,14 +23,16 @@ from ui.reader import Reader
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
 from ui.tabs.data import DataTab
+from ui.tabs.drift import DriftTab
 from ui.tabs.forecast import ForecastTab
+from ui.tabs.models import ModelsTab
 from ui.tabs.record import RecordTab
 from ui.theme import FONTS, MONO, css_properties, gradio_variables
 from ui.words import words
 
 _READING_TIME = 20.0
 _STATIC = Path(__file__).parent / "static"
-_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab)
+_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab)
 
 
 def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:

@@ -23,7 +23,7 @@ from ui.words import HTML_LANG, spoken, words
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
-TABS: Final = ("forecast", "record", "data")
+TABS: Final = ("forecast", "record", "data", "models", "drift")
 WINDOWS: Final = ("2000", "30", "90", "all")
 """What a track record can be over: the newest forecasts, the newest days, everything."""
 REFRESH_SECONDS: Final = 5
@@ -84,6 +84,8 @@ class Session:
     """Whether "Forecast now" is at work."""
     asked_at: float = 0.0
     """When it last ended, by the process' own clock."""
+    picked: str | None = None
+    """The model version whose card is open."""
     watched: int | None = None
     """The request of the run that goes on and that this page asked for."""
     shown: tuple[object, ...] = field(default=())

@@ -72,6 +72,31 @@ def test_track_record_scores_what_was_written_down_and_gives_the_ledger_as_a_fil
         assert screen.complaints == []
 
 
+def test_train_starts_a_real_run_and_its_version_appears_with_the_decision(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=models", PICTURES) as screen:
+        page = screen.page
+        page.locator("#train").click()
+        progress = page.locator("#progress")
+        eventually(lambda: "replay 15m" in progress.inner_text(), 120)
+        outcome = progress.inner_text()
+        assert "promoted" in outcome or "refused" in outcome
+        eventually(lambda: "replay-15m-" in page.locator("#models-versions").inner_text())
+        page.locator("#promote").click()
+        eventually(lambda: "tick the box" in progress.inner_text())
+        screen.picture("models-1440-light", whole=True)
+        assert screen.complaints == []
+
+
+def test_drift_is_compared_on_demand(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=drift", PICTURES, scheme="dark") as screen:
+        page = screen.page
+        page.locator("#drift-run").click()
+        eventually(lambda: "done" in page.locator("#drift-progress").inner_text(), 120)
+        eventually(lambda: "columns moved beyond" in page.locator("#drift-newest").inner_text())
+        screen.picture("drift-1440-dark", whole=True)
+        assert screen.complaints == []
+
+
 def test_a_link_opens_a_tab_and_the_address_follows_the_reader(screen_url: str) -> None:
     with open_page(f"{screen_url}?tab=data&series=replay:BTC-USDT:15m", PICTURES) as screen:
         eventually(lambda: screen.page.locator("#data-series").is_visible())

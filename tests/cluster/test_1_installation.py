@@ -74,10 +74,9 @@ def test_the_screens_train_button_becomes_a_job_and_its_outcome_is_shown(
     installation: Installation, caller: Caller, tmp_path: Path
 ) -> None:
     rig = installation.rig
-    with rig.forwarded("ui", 7860) as url, open_page(url, tmp_path) as screen:
-        screen.wait_for_chart(60)
+    with rig.forwarded("ui", 7860) as url, open_page(f"{url}?tab=models", tmp_path) as screen:
         known = {run["request_id"] for run in _runs(caller)}
-        screen.page.locator("#train").click()
+        screen.page.locator("#train").click(timeout=60_000)
         progress = screen.page.locator("#progress")
         until(lambda: re.search("promoted|refused", progress.inner_text()) is not None, 600, "outcome on the screen")
         screen.picture("trained")
