@@ -180,3 +180,37 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_paths_are_paths() -> None:
     assert load_settings(replay_dir="some/where").replay_dir == Path("some/where")
+
+
+def test_fall_backs_are_named_by_venue_and_symbol() -> None:
+    settings = load_settings(
+        fallbacks="binance:BTC-USDT=kraken:BTC-USDT coinbase:BTC-USDT, kraken:ETH-USD=coinbase:ETH-USD"
+    )
+    assert settings.fallbacks_of(Series.parse("binance:BTC-USDT:5m")) == ("kraken", "coinbase")
+    assert settings.fallbacks_of(Series.parse("kraken:ETH-USD:1h")) == ("coinbase",)
+    assert settings.fallbacks_of(Series.parse("binance:ETH-USDT:5m")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("binance:BTC-USDT=kraken:BTC-USD", "BTC-USD has other prices than BTC-USDT"),
+        ("binance:BTC-USDT=kraken:ETH-USDT", "ETH-USDT has other prices than BTC-USDT"),
+        ("binance:BTC-USDT=binance:BTC-USDT", "name another exchange"),
+        ("binance:BTC-USDT=simulated:BTC-USDT", "name another exchange"),
+        ("replay:BTC-USDT=binance:BTC-USDT", "name another exchange"),
+        ("binance:BTC-USDT=", "names no venue that stands in"),
+        ("binance:BTC-USDT", "names no venue that stands in"),
+        ("bitfinex:BTC-USDT=kraken:BTC-USDT", "unknown venue"),
+    ],
+)
+def test_a_fall_back_with_other_prices_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match="CANDLECAST_FALLBACKS") as refused:
+        load_settings(fallbacks=text)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize("text", ["7,1", "0,1", "-1", "1,1", "a"])
+def test_days_between_looks_at_a_gap_grow(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CANDLECAST_GAP_RECHECK_DAYS"):
+        load_settings(gap_recheck_days=text)

@@ -190,3 +190,15 @@ def test_real_outages_are_found_exactly(
     assert sum(day.missing for day in days) == missing
     assert sum(day.stored for day in days) == len(candles)
     assert all(later.day - day.day == timedelta(days=1) for day, later in pairwise(days))
+
+
+def test_what_another_venue_gave_is_found_and_what_the_own_archive_gave_is_not(database: Database) -> None:
+    mine = Series.parse("binance:BTC-USDT:1h")
+    with database.begin() as connection:
+        for source, rows in (("binance", slice(0, 10)), ("kraken", slice(10, 13)), ("binance_archive", slice(13, 20))):
+            candle_store.upsert(connection, mine, CANDLES[rows], source=source, now=LATER)
+        candle_store.upsert(connection, mine, CANDLES[22:24], source="coinbase", now=LATER)
+        candle_store.upsert(connection, mine, CANDLES[25:26], source="kraken", now=LATER)
+        assert gaps.borrowed(connection, mine, START, END) == [span(10, 13), span(22, 24), span(25, 26)]
+        assert gaps.borrowed(connection, mine, at(11), at(23)) == [span(11, 13), span(22, 23)]
+        assert gaps.borrowed(connection, mine, START, at(10)) == []
