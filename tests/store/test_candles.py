@@ -65,6 +65,13 @@ def test_missing_optional_values_are_null_in_the_table(database: Database) -> No
     assert tuple(row) == (None, None, None)
 
 
+def test_optional_values_may_come_and_go_within_a_page(database: Database) -> None:
+    optional = {"trades": [1.0, np.nan, 3.0, np.nan], "quote_volume": [np.nan, np.nan, 5.0, 6.0]}
+    candles = Candles.of(Interval.M15, **(make_candles(4).columns() | optional))
+    assert write(database, candles) == Written(4, 0, 0)
+    assert stored(database) == candles
+
+
 def test_upsert_twice_is_once(database: Database) -> None:
     candles = make_candles(100)
     write(database, candles[:60])
