@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from candlecast.candles import Candles, Interval, Series, to_datetime64
+from candlecast.candles import Candles, Interval, Series, from_datetime64, to_datetime64
+from candlecast.errors import NotEnoughCandles
 from candlecast.evaluation import SAYABLE, Judged, Split, judge, walk_forward
 from candlecast.forecast import Forecaster
 
@@ -67,6 +68,34 @@ def walk(
             found[series].append(one)
         progress(f"{contender.name}: window {number} of {len(splits)}, until {split.test_end:%Y-%m-%d}")
     return {series: _joined(parts, contender.says, horizons) for series, parts in found.items()}
+
+
+def newest_days(
+    contender: Contender,
+    candles: History,
+    judged: Sequence[Series],
+    horizons: Sequence[int],
+    *,
+    minimum: int,
+    days: int = 90,
+    refit_every: timedelta = timedelta(days=30),
+    progress: Progress = lambda message: None,
+) -> Judgements:
+    """Return what a contender would have said over the newest `days`, beside what came, walking forward to the end.
+
+    The walk starts later where fewer than `minimum` candles of the longest judged series come before it. Raises
+    NotEnoughCandles when they never do.
+    """
+    longest = max((candles[series] for series in judged), key=len)
+    if len(longest) <= minimum:
+        raise NotEnoughCandles(
+            f"have {len(longest)} candles to walk over, need more than {minimum}", have=len(longest), need=minimum + 1
+        )
+    end = max(candles[series].cutoff for series in judged if len(candles[series]))
+    embargo = max(horizons) * longest.interval.delta
+    start = max(end - timedelta(days=days), from_datetime64(longest.close_time[minimum - 1]) + embargo)
+    splits = windows(start, end, refit_every, horizons, longest.interval)
+    return walk(contender, candles, judged, horizons, splits, progress)
 
 
 def _fit(

@@ -119,6 +119,16 @@ def test_market_that_never_moves_still_gets_an_interval() -> None:
     assert one.quantiles[0] < 7.0 < one.quantiles[-1]
 
 
+@pytest.mark.parametrize(("calibrated", "slack"), [(22, 0.1), (102, 0.05), (2491, 0.01)])
+def test_conformal_coverage_is_as_published(calibrated: int, slack: float) -> None:
+    # Angelopoulos and Bates (2021), A Gentle Introduction to Conformal Prediction, table 1: with so many calibration
+    # points the coverage of a 90 % set is within the slack with probability 0.9; on average it is 0.9 exactly.
+    distances = np.random.default_rng(7).uniform(size=(4000, calibrated))
+    coverage = conformal_quantiles(distances)[:, LEVELS.index(0.95)]  # of uniform distances, a quantile is its share
+    assert coverage.mean() == pytest.approx(0.9, abs=4 * coverage.std() / math.sqrt(4000))
+    assert (np.abs(coverage - 0.9) <= slack).mean() >= 0.9 - 0.02
+
+
 def test_conformal_quantiles_take_the_n_plus_one_rule() -> None:
     distances = np.arange(1.0, 100.0)[None]  # 99 of them: the p quantile is the (100 p)th
     upper = conformal_quantiles(distances)[0, LEVELS.index(0.5) :]

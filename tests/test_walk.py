@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from candlecast.candles import Candles, Interval, Series, from_datetime64, to_datetime64
+from candlecast.errors import NotEnoughCandles
 from candlecast.forecast import Forecast, Forecaster
-from candlecast.walk import Contender, History, walk, windows
+from candlecast.walk import Contender, History, newest_days, walk, windows
 from candlecast.yardsticks.statistical import Drift
 from tests.making import make_candles
 
@@ -104,3 +105,23 @@ def test_window_without_cutoffs_judges_nothing(candles: dict[Series, Candles]) -
     splits = windows(candles[BTC].cutoff, candles[BTC].cutoff + DAY, DAY, [1], Interval.M15)
     assert len(walk(Contender("drift", _Fits()), candles, [BTC], [1], splits)[BTC][1]) == 0
     assert to_datetime64(splits[0].train_end) < candles[BTC].close_time[-1]
+
+
+def test_newest_days_are_walked_to_the_last_known_target(candles: dict[Series, Candles]) -> None:
+    fits = _Fits()
+    found = newest_days(
+        Contender("drift", fits), candles, [BTC, ETH], [1, 5], minimum=500, days=10, refit_every=4 * DAY
+    )
+    own = candles[ETH]
+    assert found[ETH][1].cutoff.tolist() == own.close_time[-1 - 960 : -1].tolist()
+    assert found[ETH][5].realised.tolist() == own.close[-960 + 4 :].tolist()
+    assert [series for series, _ in fits.seen] == [BTC, ETH] * 3
+
+
+def test_newest_days_start_where_enough_was_learned(candles: dict[Series, Candles]) -> None:
+    fits = _Fits()
+    found = newest_days(Contender("drift", fits), candles, [BTC], [5], minimum=1500, days=90)
+    assert len(fits.seen[0][1][BTC]) == 1500
+    assert found[BTC][5].cutoff[0] == candles[BTC].close_time[1504]
+    with pytest.raises(NotEnoughCandles, match="have 2500 candles to walk over, need more than 2500"):
+        newest_days(Contender("drift", fits), candles, [BTC], [1], minimum=2500)
