@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -34,6 +34,7 @@ _DAYS = text(
     """
 )
 _DAY = timedelta(days=1)
+_READ_AT_ONCE = 200_000  # candles whose times are in memory: about 10 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +141,30 @@ def share_stored(days: Sequence[DayCoverage]) -> float | None:
 
 
 def _holes(connection: Connection, number: int, span: Span, interval: Interval) -> list[Span]:
-    at = {"series_id": number, "start": span.start, "end": span.end}
+    found: list[Span] = []
+    for part in _in_parts(span, _READ_AT_ONCE * interval.delta):
+        for hole in _holes_of_part(connection, number, part, interval):
+            if found and found[-1].end == hole.start:
+                found[-1] = Span(found[-1].start, hole.end)
+            else:
+                found.append(hole)
+    return found
+
+
+def _holes_of_part(connection: Connection, number: int, part: Span, interval: Interval) -> list[Span]:
+    at = {"series_id": number, "start": part.start, "end": part.end}
     times = read_columns(connection, _TIMES, at, ())["open_time"]
-    after = np.concatenate([[to_datetime64(span.start)], times + interval.step])
-    before = np.concatenate([times, [to_datetime64(span.end)]])
+    after = np.concatenate([[to_datetime64(part.start)], times + interval.step])
+    before = np.concatenate([times, [to_datetime64(part.end)]])
     holes = np.flatnonzero(before > after)
     return [Span(from_datetime64(after[hole]), from_datetime64(before[hole])) for hole in holes]
+
+
+def _in_parts(span: Span, length: timedelta) -> Iterator[Span]:
+    start = span.start
+    while start < span.end:
+        yield Span(start, min(span.end, start + length))
+        start += length
 
 
 def on_grid(interval: Interval, start: datetime, end: datetime) -> Span:

@@ -202,3 +202,11 @@ def test_what_another_venue_gave_is_found_and_what_the_own_archive_gave_is_not(d
         assert gaps.borrowed(connection, mine, START, END) == [span(10, 13), span(22, 24), span(25, 26)]
         assert gaps.borrowed(connection, mine, at(11), at(23)) == [span(11, 13), span(22, 23)]
         assert gaps.borrowed(connection, mine, START, at(10)) == []
+
+
+def test_a_hole_longer_than_what_is_read_at_once_is_one_hole(database: Database) -> None:
+    minutes = Series.parse("replay:BTC-USDT:1m")
+    first, last = START, START + timedelta(minutes=500_000)
+    with database.begin() as connection:
+        candle_store.upsert(connection, minutes, make_candles(5, Interval.M1), source="replay", now=LATER)
+        assert gaps.missing(connection, minutes, first, last) == [Span(first + timedelta(minutes=5), last)]
