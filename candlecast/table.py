@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from candlecast.candles import Bools, Candles, Floats, Series, Times
 from candlecast.errors import NotEnoughCandles
-from candlecast.features import WINDOW, FloatMatrix, build_features, complete_windows
+from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, complete_windows
 from candlecast.market import KnownCandles, market_around
 from candlecast.targets import Targets, build_targets
 
@@ -88,10 +88,8 @@ class Table:
             raise NotEnoughCandles(
                 f"have {longest} candles in the longest series, need {need} without a gap", have=longest, need=need
             )
-        beside = {**known, **pool}
-        features = [build_features(c, code[s], market=market_around(s, beside))[usable[s]] for s, c in pool.items()]
         return cls(
-            np.concatenate(features),
+            _features(pool, known, code, usable),
             cutoff,
             np.concatenate([np.full(usable[s].sum(), code[s]) for s in pool]),
             symbols,
@@ -106,3 +104,17 @@ class Table:
     def held_out(self, target: Target) -> Bools:
         """Mark the rows that intervals are calibrated on."""
         return target.known & (self.cutoff >= self.split)
+
+
+def _features(
+    pool: Mapping[Series, Candles], known: KnownCandles, code: Mapping[Series, float], usable: Mapping[Series, Bools]
+) -> FloatMatrix:
+    # Filled series by series: joining the parts afterwards would hold everything twice.
+    names = FeatureSpec(next(iter(pool)).interval).names
+    matrix = np.empty((sum(int(rows.sum()) for rows in usable.values()), len(names)), dtype=np.float32)
+    beside, filled = {**known, **pool}, 0
+    for series, candles in pool.items():
+        rows = build_features(candles, code[series], market=market_around(series, beside))[usable[series]]
+        matrix[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return matrix

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from candlecast.calibration import Calibration
 from candlecast.candles import Floats
 from candlecast.errors import NotEnoughCandles
-from candlecast.features import FeatureSpec
+from candlecast.features import FeatureSpec, complete_windows
 from candlecast.linear import Ridge
-from candlecast.table import Table, Target
-from candlecast.xgb.heads import Direction, Head, chosen_columns, predicted_scale, slots
+from candlecast.market import NOTHING, KnownCandles
+from candlecast.table import FEWEST_ROWS, Table, Target
+from candlecast.xgb.heads import Direction, Head, predicted_scale, slots
 from candlecast.xgb.recipe import PART, Recipe, recipe
 from candlecast.xgb.trees import Trees
 
@@ -26,11 +27,11 @@ _EVEN = 2.0  # a label of +-2 makes least squares the first Newton step of a log
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitting:
-    """Fits the heads of one model on its table, and on that of the parts where there is one."""
+    """Fits the heads of one model on its table; `part` is the direction of the newest part, where there is one."""
 
     spec: FeatureSpec
     table: Table
-    parts: Table | None
+    part: Direction | None
     runtime: Mapping[str, int]
 
     def head(self, horizon: int) -> Head:
@@ -46,7 +47,7 @@ class Fitting:
             horizon,
             self._direction(target, _NOTHING_BESIDE, chosen),
             self._direction(target, beside, chosen) if len(beside) else None,
-            self._part_direction() if chosen.part_weights else None,
+            self.part if chosen.part_weights else None,
             chosen.part_weights or (1.0, 0.0),
             scales,
             chosen.k,
@@ -61,7 +62,7 @@ class Fitting:
 
     def _direction(self, target: Target, beside: NDArray[np.intp], chosen: Recipe) -> Direction:
         own = len(self.spec.own_names)
-        rows = chosen_columns(self.table.rows[target.moved], own, beside)
+        rows = self.table.rows[np.ix_(target.moved, np.concatenate([np.arange(own), beside]))]
         up = np.greater(target.y[target.moved], 0).astype(np.float64)
         trees = Trees.fit(rows, up, chosen.direction, self.runtime)
         if not chosen.ridge:
@@ -71,19 +72,11 @@ class Fitting:
             own, beside, trees, Ridge.fit(rows, _EVEN * (2 * up - 1), chosen.ridge_penalty, slot), chosen.ridge
         )
 
-    def _part_direction(self) -> Direction | None:
-        if self.parts is None:
-            return None
-        rows, target = self.parts.rows, self.parts.targets[1]
-        up = np.greater(target.y[target.moved], 0).astype(np.float64)
-        trees = Trees.fit(rows[target.moved], up, PART.direction, self.runtime)
-        return Direction(rows.shape[1], _NOTHING_BESIDE, trees)
-
     def _scale(self, target: Target, name: str, chosen: Recipe) -> Trees:
         early = self.table.early(target)
         label = np.abs(target.y[early]) if name == "scale" else target.range[early]
         label = np.maximum(label, _LEAST_SIZE)
-        rows = self.table.rows[early, : len(self.spec.own_names)]
+        rows = self.table.rows[:, : len(self.spec.own_names)][early]
         return Trees.fit(rows, label if name == "scale" else np.log(label), chosen.scales[name], self.runtime)
 
     def _calibrations(self, target: Target, scales: Mapping[str, Trees]) -> Iterator[tuple[str, Calibration]]:
@@ -97,3 +90,14 @@ class Fitting:
             own = symbol == code
             if own.sum() >= _FEWEST_OWN:
                 yield name, Calibration.of(came[own], scale[own])
+
+
+def fit_part(parts: KnownCandles, symbols: tuple[str, ...], runtime: Mapping[str, int]) -> Direction | None:
+    """Return the direction of the next shorter candle, None where there are too few of them to learn from."""
+    if sum(int(complete_windows(candles).sum()) for candles in parts.values()) < FEWEST_ROWS:
+        return None
+    table = Table.of(parts, NOTHING, symbols, [1])
+    target = table.targets[1]
+    up = np.greater(target.y[target.moved], 0).astype(np.float64)
+    trees = Trees.fit(table.rows[target.moved], up, PART.direction, runtime)
+    return Direction(table.rows.shape[1], _NOTHING_BESIDE, trees)

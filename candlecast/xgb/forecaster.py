@@ -21,12 +21,12 @@ from candlecast.baseline import assemble
 from candlecast.calibration import RECENT
 from candlecast.candles import Candles, Interval, Series, Times, from_datetime64, to_datetime64
 from candlecast.errors import ArtifactCorrupt, FeatureMismatch, UsageError
-from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, complete_windows, newest_unbroken
+from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, newest_unbroken
 from candlecast.forecast import Forecast
 from candlecast.frame import REACH
 from candlecast.market import NOTHING, KnownCandles, market_around, part_series
-from candlecast.table import FEWEST_ROWS, Table
-from candlecast.xgb.fitting import Fitting
+from candlecast.table import Table
+from candlecast.xgb.fitting import Fitting, fit_part
 from candlecast.xgb.heads import Head, Reading
 from candlecast.xgb.recipe import recipe, recipe_facts
 
@@ -92,9 +92,12 @@ class XGBForecaster:
         seen = {s: _until(c, train_end) for s, c in sorted(candles_by_series.items())}
         parts = {s: _until(known[s], train_end) for s in sorted(filter(None, map(part_series, seen))) if s in known}
         symbols = tuple(sorted({str(series.symbol) for series in seen}))
+        runtime = {"seed": seed, "nthread": threads}
+        # First, so that the parts' many rows are gone before the table is built.
+        wanted = any(recipe(interval, horizon).part_weights for horizon in horizons)
+        part = fit_part(parts, symbols, runtime) if wanted else None
         table = Table.of(seen, parts, symbols, sorted(set(horizons)))
-        part_table = _part_table(parts, symbols) if any(recipe(interval, h).part_weights for h in horizons) else None
-        fitting = Fitting(FeatureSpec(interval), table, part_table, {"seed": seed, "nthread": threads})
+        fitting = Fitting(FeatureSpec(interval), table, part, runtime)
         heads = {horizon: fitting.head(horizon) for horizon in table.targets}
         artefacts = {name: raw for head in heads.values() for name, raw in head.raw()}
         manifest = {
@@ -172,12 +175,6 @@ def data_hash(candles_by_series: Mapping[Series, Candles]) -> str:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(column.astype("<i8" if name == "open_time" else "<f8")).tobytes())
     return digest.hexdigest()
-
-
-def _part_table(parts: KnownCandles, symbols: tuple[str, ...]) -> Table | None:
-    """Return the table of the shorter candles, None where there are too few to learn from."""
-    usable = sum(int(complete_windows(candles).sum()) for candles in parts.values())
-    return Table.of(parts, NOTHING, symbols, [1]) if usable >= FEWEST_ROWS else None
 
 
 def _part_rows(parts: Candles, cutoffs: Times, code: float) -> FloatMatrix:
