@@ -44,6 +44,10 @@ test: $(VENV)/.ready ## Run the tests
 test-all: $(VENV)/.ready ## Run the tests and those that take minutes: faults, much data
 	$(BIN)/pytest -m 'slow or not slow'
 
+.PHONY: smoke
+smoke: $(VENV)/.ready ## Walk a running service and stop at the first lie; URL=http://127.0.0.1:3000
+	$(BIN)/python -m tools.smoke '$(or $(URL),http://127.0.0.1:3000)'
+
 .PHONY: soak
 soak: $(VENV)/.ready ## Play random faults of exchanges, and ask the API anything, for long; SCRIPTS=3000 FIRST=1000
 	CANDLECAST_HOSTILE_SCRIPTS=$(or $(SCRIPTS),3000) CANDLECAST_HOSTILE_FIRST=$(or $(FIRST),1000) \

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+
+Alter = Callable[[str, bytes], bytes]
 
 _OWN = {"connection", "transfer-encoding", "content-length", "content-encoding", "date", "server"}
 
@@ -17,9 +19,9 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: str, prefix: str, *, strips: bool) -> None:
+    def __init__(self, target: str, prefix: str, *, strips: bool, alter: Alter) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.prefix, self.strips = prefix, strips
+        self.prefix, self.strips, self.alter = prefix, strips, alter
         self.service = httpx.Client(base_url=target, timeout=30)
 
     @property
@@ -40,24 +42,25 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "host")}
         answer = proxy.service.request(self.command, path, content=body, headers=headers)
+        content = proxy.alter(path, answer.content)
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
             if name not in _OWN:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.content)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(content)
 
-    do_GET = do_POST = do_OPTIONS = _forward  # noqa: N815  # http.server's names
+    do_GET = do_POST = do_DELETE = do_OPTIONS = _forward  # noqa: N815  # http.server's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
         return
 
 
 @contextmanager
-def proxying(target: str, prefix: str, *, strips: bool) -> Iterator[Proxy]:
-    """Run a proxy as long as the block lasts."""
-    proxy = Proxy(target, prefix, strips=strips)
+def proxying(target: str, prefix: str, *, strips: bool, alter: Alter = lambda path, body: body) -> Iterator[Proxy]:
+    """Run a proxy as long as the block lasts; `alter` gets the path and the body of each answer, and may change it."""
+    proxy = Proxy(target, prefix, strips=strips, alter=alter)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
