@@ -136,8 +136,8 @@ class Sources:
         return RateLimited(message, (until - now).total_seconds(), banned=True)
 
     def _remember_ban(self, name: str, error: RateLimited) -> None:
-        if error.retry_after is None and not error.details.get("banned"):
-            return
+        if not error.retry_after and not error.details.get("banned"):
+            return  # it asks for no more than a pause
         wait = _SHORTEST_BAN if error.retry_after is None else timedelta(seconds=error.retry_after)
         until = datetime.now(UTC) + wait
         with self._database.begin() as connection:

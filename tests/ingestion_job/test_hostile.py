@@ -48,6 +48,9 @@ _ARCHIVE_FAULTS = tuple(OVERCOME | ARCHIVE_ONLY | STOPPING)
 _MAKES_GAPS = DECEIVING | REFUSED | {Fault.SHORT}
 """After these an exchange may twice not have given what it has."""
 
+_SEVERAL_PAGES = {"binance": 1300, "archive": 1300, "fallback": 1300, "coinbase": 1000, "kraken": 500}
+"""Candles that take more than one request; Kraken gives only what one request brings."""
+
 _BEFORE_LISTING = timedelta(hours=6)
 _PAUSE = timedelta(hours=2)
 
@@ -72,7 +75,7 @@ class Script:
         self.kind = self.dice.choice(sorted(_OWN))
         interval = self.dice.choice([Interval.M1, Interval.M5, Interval.M15, Interval.H1])
         self.series = Series(_OWN[self.kind], Symbol(f"S{self.seed}", "USDT"), interval)
-        count = self.dice.randint(20, 150) if self.kind == "kraken" or self.dice.random() < 0.8 else 1300
+        count = self.dice.randint(20, 150) if self.dice.random() < 0.7 else _SEVERAL_PAGES[self.kind]
         total = count + 3 * _PAUSE // interval.delta + 20
         self.whole = self._with_holes(complete(make_candles(total, interval, seed=self.seed)))
         self.other = complete(make_candles(total, interval, seed=self.seed + 1))
