@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import resource
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
-import psutil
 import pytest
 from sqlalchemy import text
 
@@ -74,26 +73,10 @@ def test_ten_million_candles_need_no_more_memory_than_a_few_files(
         process = subprocess.Popen(
             [sys.executable, "-m", "ingestion_job"], env=settings, stderr=subprocess.PIPE, text=True
         )
-        most = _watch(process)
         _, log = process.communicate(timeout=3500)
     assert process.returncode == 0, log[-3000:]
     with database.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM candle")).scalar_one() == CANDLES
-    assert max(most) < MOST_MEGABYTES * 1e6, f"{max(most) / 1e6:.0f} MB"
-
-
-def _watch(process: subprocess.Popen[str]) -> list[int]:
-    """Look at the resident memory of a process several times per second, in a thread, until it ends."""
-    most = [0]
-
-    def look() -> None:
-        while process.poll() is None:
-            try:
-                most.append(max(most[-1], psutil.Process(process.pid).memory_info().rss))
-            except psutil.NoSuchProcess:
-                return
-            ended.wait(0.2)
-
-    ended = threading.Event()
-    threading.Thread(target=look, daemon=True).start()
-    return most
+    # Of all children that this process has waited for, so at least of this one; in kilobytes.
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    assert most < MOST_MEGABYTES, f"{most:.0f} MB"
