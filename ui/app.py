@@ -26,13 +26,15 @@ from ui.tabs.data import DataTab
 from ui.tabs.drift import DriftTab
 from ui.tabs.forecast import ForecastTab
 from ui.tabs.models import ModelsTab
+from ui.tabs.own import OwnTab
+from ui.tabs.reading import ReadingTab
 from ui.tabs.record import RecordTab
 from ui.theme import FONTS, MONO, css_properties, gradio_variables
 from ui.words import words
 
 _READING_TIME = 20.0
 _STATIC = Path(__file__).parent / "static"
-_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab)
+_TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab, OwnTab, ReadingTab)
 
 
 def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:

@@ -466,7 +466,7 @@ def _volume(drawing: go.Figure, frame: Frame, snapshot: Snapshot, rows: Rows) ->
     )  # fmt: skip
     frame.volume_limit = max([*rows.volume, 1e-12])
     base = snapshot.parsed.symbol.base if snapshot.parsed else ""
-    text = words(frame.language)["volume_axis"].format(base=base)
+    text = words(frame.language)["volume_axis"].format(base=base).rstrip(", ")
     drawing.add_annotation(**frame.title(text, frame.volume[1]))
 
 

@@ -8,16 +8,19 @@ from typing import Annotated, Final, Literal
 
 import httpx
 from fastapi import APIRouter, HTTPException, Path, Query
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
-from candlecast.client import ApiError
+from candlecast.client import ApiError, ServiceAway
+from ui.own_candles import sample
 from ui.reader import Reader
 
+_SAMPLE: Final = 600
+_ATTACHED: Final = {"Content-Disposition": 'attachment; filename="candles.csv"'}
 _PASSED_ON: Final = ("content-type", "content-disposition", "content-security-policy", "referrer-policy")
 
 
 def routes(reader: Reader) -> APIRouter:
-    """Return the routes `files/ledger.csv`, `files/ledger.parquet` and `files/drift/{id}`."""
+    """Return the routes `files/ledger.csv`, `files/ledger.parquet`, `files/sample.csv` and `files/drift/{id}`."""
     router = APIRouter(prefix="/files")
 
     @router.get("/ledger.{kind}")
@@ -27,6 +30,16 @@ def routes(reader: Reader) -> APIRouter:
         horizon: Annotated[int, Query(ge=1)] = 1,
     ) -> StreamingResponse:
         return _passed(reader.file("/v1/forecasts", series=series, horizon=horizon, format=kind))
+
+    @router.get("/sample.csv")
+    def sample_candles(series: Annotated[str, Query(max_length=100)]) -> Response:
+        try:
+            candles = reader.candles(series, _SAMPLE)
+        except ApiError as error:
+            raise HTTPException(error.status, error.message) from None
+        except ServiceAway as error:
+            raise HTTPException(502, error.message) from None
+        return Response(sample(candles), media_type="text/csv; charset=utf-8", headers=_ATTACHED)
 
     @router.get("/drift/{report}")
     def drift(report: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> StreamingResponse:

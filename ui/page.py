@@ -16,6 +16,7 @@ from candlecast.errors import CandlecastError
 from ui import panels
 from ui.chart import NARROW, Look, figure
 from ui.format import Language, moment_text
+from ui.own_candles import OwnCandles
 from ui.snapshot import Snapshot, look
 from ui.theme import Mode, Palette, mode_of
 from ui.words import HTML_LANG, spoken, words
@@ -23,7 +24,7 @@ from ui.words import HTML_LANG, spoken, words
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
-TABS: Final = ("forecast", "record", "data", "models", "drift")
+TABS: Final = ("forecast", "record", "data", "models", "drift", "own", "reading")
 WINDOWS: Final = ("2000", "30", "90", "all")
 """What a track record can be over: the newest forecasts, the newest days, everything."""
 REFRESH_SECONDS: Final = 5
@@ -86,6 +87,8 @@ class Session:
     """When it last ended, by the process' own clock."""
     picked: str | None = None
     """The model version whose card is open."""
+    own: OwnCandles | None = None
+    """The candles that the reader brought."""
     watched: int | None = None
     """The request of the run that goes on and that this page asked for."""
     shown: tuple[object, ...] = field(default=())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from candlecast.api import Bounds, LatestForecast, Point
-from ui.format import NOTHING, THIN, Language, bounds, chance, delta, number, price, when
+from ui.format import NOTHING, THIN, Language, bounds, chance, delta, moment_text, number, price, when
 from ui.markup import MARK, icon, ticking
 from ui.snapshot import Snapshot
 from ui.words import words
@@ -126,7 +126,9 @@ def _last_close(snapshot: Snapshot | None, language: Language) -> str:
     value = _known_close(snapshot)
     quote = snapshot.parsed.symbol.quote if snapshot and snapshot.parsed else ""
     newest = snapshot.newest_close if snapshot else None
-    note = ticking(say["ago"], newest, snapshot.now) if snapshot and newest else NOTHING
+    note = NOTHING
+    if snapshot and newest:
+        note = ticking(say["ago"], newest, snapshot.now) if snapshot.live else escape(_date(newest, snapshot, language))
     text = price(value, language, snapshot.decimals if snapshot else None)
     return _card(say["card_last"].format(quote=quote).rstrip(", "), text, note)
 
@@ -200,9 +202,16 @@ def _known(snapshot: Snapshot | None, language: Language) -> str:
     if snapshot is None or forecast is None or forecast.target_time is None or forecast.cutoff is None:
         return _card(say["card_known_plain"], NOTHING, "", kind="nothing")
     label = say["card_known"].format(time=when(forecast.target_time, snapshot.now, language))
+    if not snapshot.live:
+        left = f'<span class="moment">{escape(_date(forecast.target_time, snapshot, language))}</span>'
+        return _card(say["card_known_plain"], left, escape(say["horizon_of"].format(n=forecast.horizon)))
     left = ticking(say["in"], forecast.target_time, snapshot.now, down=True, past=say["any_moment"])
     cutoff = say["cutoff"].format(time=_hours(forecast.cutoff.astimezone(snapshot.zone)), n=forecast.horizon)
     return _card(label, left, escape(cutoff))
+
+
+def _date(moment: datetime, snapshot: Snapshot, language: Language) -> str:
+    return moment_text(moment.astimezone(snapshot.zone), language)
 
 
 def _hours(moment: datetime) -> str:

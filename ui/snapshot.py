@@ -46,6 +46,9 @@ class Snapshot:
     challenger: ModelVersion | None = None
     """The newest trained model version, where the baseline answers."""
 
+    live: bool = True
+    """Whether the candles are a venue's; a reader's own ones have no clock."""
+
     @property
     def forecast(self) -> LatestForecast | None:
         """The forecast of the chosen horizon."""

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import httpx
+from axe_playwright_python.sync_playwright import Axe
+
 from tests.browser.page import Screen, open_page
 from tests.programs import ROOT
 from tests.shared import requires_shared
@@ -94,6 +97,34 @@ def test_drift_is_compared_on_demand(screen_url: str) -> None:
         eventually(lambda: "done" in page.locator("#drift-progress").inner_text(), 120)
         eventually(lambda: "columns moved beyond" in page.locator("#drift-newest").inner_text())
         screen.picture("drift-1440-dark", whole=True)
+        assert screen.complaints == []
+
+
+def test_own_candles_are_understood_before_they_are_used_and_get_a_forecast(screen_url: str, tmp_path: Path) -> None:
+    sample = tmp_path / "candles.csv"
+    sample.write_bytes(httpx.get(f"{screen_url}/files/sample.csv", params={"series": "replay:BTC-USDT:15m"}).content)
+    with open_page(f"{screen_url}?tab=own", PICTURES) as screen:
+        page = screen.page
+        page.locator("#own-file input[type=file]").set_input_files(sample)
+        eventually(lambda: "600 candles of 15m" in page.locator("#own-understood").inner_text())
+        page.locator("#own-ask").click()
+        eventually(lambda: "Next close" in page.locator("#own-cards").inner_text())
+        page.locator("#own-paste textarea").fill("open_time,open,high,low,close,volume\n2025-01-01,1,2,1,=1+1,3")
+        page.locator("#own-read").click()
+        eventually(lambda: "Line 2, column close: “=1+1” is not a number" in page.locator("#own-said").inner_text())
+        assert screen.complaints == []
+
+
+def test_no_tab_has_a_barrier_that_axe_calls_serious(screen_url: str) -> None:
+    axe = Axe()
+    with open_page(screen_url, PICTURES) as screen:
+        screen.wait_for_chart()
+        for name in ("Track record", "Data", "Models", "Drift", "Your candles", "How to read this", "Forecast"):
+            screen.page.get_by_label(name, exact=True).check()
+            eventually(lambda: screen.page.locator("h1").count() == 1)
+            found = axe.run(screen.page, options={"resultTypes": ["violations"]}).response["violations"]
+            bad = [one for one in found if one["impact"] in ("serious", "critical")]
+            assert not bad, f"{name}: " + "; ".join(f"{one['id']}: {one['nodes'][0]['html']}" for one in bad)
         assert screen.complaints == []
 
 

@@ -152,7 +152,8 @@
   const refresh = { due: Infinity };
   const every = () => 1000 * (saved().every || 5);
   const refreshWhenDue = () => {
-    if (opened && refresh.due === Infinity) refresh.due = performance.now() + every();
+    if (clock.stamp === null) return;  // before the first answer the controls do not hold the reader's choices yet
+    if (refresh.due === Infinity) refresh.due = performance.now() + every();
     if (document.hidden || performance.now() < refresh.due) return;
     refresh.due = performance.now() + every();
     document.getElementById("refresh")?.click();
@@ -178,5 +179,6 @@
   new MutationObserver(() => {
     roles();
     for (const plot of document.querySelectorAll("#chart .js-plotly-plot")) adopt(plot);
+    for (const plot of document.querySelectorAll("#own-chart .js-plotly-plot")) plot.setAttribute("role", "presentation");
   }).observe(document.documentElement, { childList: true, subtree: true });
 })();

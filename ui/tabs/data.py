@@ -55,7 +55,7 @@ class DataTab(Tab):
         self._series = gr.HTML(stored.series_panel(None, {}, "en"), elem_id="data-series")
         self._days = gr.HTML(stored.completeness_panel({}, "en"), elem_id="data-days")
         self._runs = gr.HTML(stored.runs_panel((), None, "en"), elem_id="data-runs")
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes="duo"):
             self._candles = gr.HTML(stored.candles_panel(None, "en"), elem_id="data-candles")
             self._ledger = gr.HTML(stored.ledger_panel(None, "en"), elem_id="data-ledger")
 

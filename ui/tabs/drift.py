@@ -30,7 +30,7 @@ class DriftTab(Tab):
             with gr.Row(elem_classes="buttons"):
                 self._run = gr.Button("Run now", variant="primary", elem_id="drift-run")
             self._progress = gr.HTML(elem_id="drift-progress", elem_classes="progress")
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes="duo"):
             self._newest = gr.HTML(drifting.newest((), None, "en"), elem_id="drift-newest")
             self._over_time = gr.HTML(drifting.over_time((), None, "en"), elem_id="drift-over-time")
         self._page = gr.HTML(elem_id="drift-page")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from ui.format import THIN, Language
-from ui.words import data, drift, forecast, frame, models, record
+from ui.words import data, drift, forecast, frame, models, own, reading, record
 
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 HTML_LANG: Final[dict[Language, str]] = {"en": "en", "pt": "pt-BR"}
 
-_PARTS: Final = (frame, forecast, record, data, models, drift)
+_PARTS: Final = (frame, forecast, record, data, models, drift, own, reading)
 
 EN: Final[dict[str, str]] = {key: text for part in _PARTS for key, text in part.EN.items()}
 PT: Final[dict[str, str]] = {key: text for part in _PARTS for key, text in part.PT.items()}
