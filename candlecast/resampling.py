@@ -49,12 +49,12 @@ def bootstrap_intervals(
 
 def mean_of(values: Floats) -> Statistic:
     """Return the weighted mean as a statistic."""
-    return lambda weights: _ratio(float(weights @ values), float(weights.sum()))
+    return lambda weights: _ratio(_total(weights, values), float(weights.sum()))
 
 
 def ratio_of(upper: Floats, lower: Floats) -> Statistic:
     """Return the ratio of weighted sums as a statistic."""
-    return lambda weights: _ratio(float(weights @ upper), float(weights @ lower))
+    return lambda weights: _ratio(_total(weights, upper), _total(weights, lower))
 
 
 def auc_of(chance: Floats, up: Bools) -> Statistic:
@@ -65,7 +65,7 @@ def auc_of(chance: Floats, up: Bools) -> Statistic:
         rises = np.bincount(group, weights * up)
         falls = np.bincount(group, weights * ~up)
         below = np.cumsum(falls) - falls / 2
-        return _ratio(float(rises @ below), float(rises.sum() * falls.sum()))
+        return _ratio(_total(rises, below), float(rises.sum() * falls.sum()))
 
     return statistic
 
@@ -78,9 +78,14 @@ def top_share_of(hits: Bools, confidence: Floats, share: float) -> Statistic:
     def statistic(weights: Floats) -> float:
         drawn = weights[order]
         taken = np.clip(share * drawn.sum() - (np.cumsum(drawn) - drawn), 0, drawn)
-        return _ratio(float(taken @ ordered), float(taken.sum()))
+        return _ratio(_total(taken, ordered), float(taken.sum()))
 
     return statistic
+
+
+def _total(weights: Floats, values: Floats) -> float:
+    # Not `@`: on a busy machine the threads of a matrix library cost thirty times what they save on one row of numbers.
+    return float((weights * values).sum())
 
 
 def _ratio(upper: float, lower: float) -> float:
