@@ -30,17 +30,20 @@ def survey(
     now: datetime,
     overlap: int,
     thorough: bool,
+    again: bool,
 ) -> Findings:
     """Return what is known about a series, with the plan of what to ask for.
 
-    A `thorough` survey looks for all candles of fall-backs that could be replaced, not only for the newest.
+    A `thorough` survey looks for all candles of fall-backs that could be replaced, not only for the newest. With
+    `again` all of the window is asked for, as if nothing were stored.
     """
     since = window.start if thorough else max(window.start, min(window.end, now - _FRESH))
+    holes = gaps.unexplained(connection, series, window.start, window.end, now=now)
     steps = plan(
         series,
         places,
         window,
-        gaps.unexplained(connection, series, window.start, window.end, now=now),
+        [window] if again and window.start < window.end else holes,
         gaps.borrowed(connection, series, since, window.end),
         now=now,
         overlap=overlap,

@@ -33,10 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which time a run is about: from `start`, else as far back as the settings say, to `end`, else to now."""
+    """Which time a run is about: from `start`, else as far back as the settings say, to `end`, else to now.
+
+    With `again` what is stored is asked for too, and replaced by what the venue says now.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
+    again: bool = False
 
     @classmethod
     def parse(cls, parameters: Mapping[str, Any]) -> Bounds:
@@ -44,7 +48,7 @@ class Bounds:
         start, end = (_moment(name, parameters.get(name)) for name in ("start", "end"))
         if start and end and start >= end:
             raise UsageError(f"start {start.isoformat()} is not before end {end.isoformat()}")
-        return cls(start, end)
+        return cls(start, end, bool(parameters.get("again")))
 
     def window(self, series: Series, now: datetime, days: float) -> Span:
         """Return the bounds on a series' grid, up to its newest candle that is closed at `now`."""
@@ -120,6 +124,7 @@ class _Venue:
                     now=clocks[series],
                     overlap=self._settings.overlap_candles,
                     thorough=self._thorough,
+                    again=self._bounds.again,
                 )
                 for series in self._members
             ]

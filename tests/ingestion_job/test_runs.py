@@ -148,6 +148,16 @@ def test_a_restated_candle_among_the_newest_is_corrected(world: World, exchanges
     assert world.corrections(BTC) == [(START + 497 * HOUR, "binance", "binance")]
 
 
+def test_what_is_stored_is_read_again_when_somebody_asks_for_that(world: World, exchanges: Exchanges) -> None:
+    world.ingest(BTC)
+    changed = restated(TRUTH, 100)
+    exchanges.of["binance"].truth[BTC.symbol, BTC.interval] = changed
+    start = (START + 90 * HOUR).isoformat()
+    assert world.ingest(BTC, parameters={"start": start}).row.rows == 0
+    assert world.ingest(BTC, parameters={"start": start, "again": True}).row.rows == 1
+    assert different(world.stored(BTC), changed) == set()
+
+
 def test_fall_backs_stand_in_for_a_banned_venue_and_are_replaced_when_it_answers_again(
     world: World, exchanges: Exchanges
 ) -> None:

@@ -84,7 +84,7 @@ def _set_clock(database: Database, moment: datetime) -> None:
 def _ingest(settings: Settings, database: Database | None = None, start: datetime | None = None) -> None:
     if database and start:
         with database.begin() as connection:
-            runs.ask(connection, "ingestion", {"start": start.isoformat()}, requested_by="journey")
+            runs.ask(connection, "ingestion", {"start": start.isoformat(), "again": True}, requested_by="journey")
     assert run_job("ingestion", settings, lambda run: ingest(run, settings)) == 0
 
 
