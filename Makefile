@@ -36,6 +36,10 @@ $(VENV)/.ready: uv.lock pyproject.toml | $(UV)
 run: $(VENV)/.ready ## Run the whole product here; Ctrl-C stops it
 	@exec $(BIN)/python -m tools.run --venue '$(VENUE)' --data '$(DATA)' --series '$(SERIES)' --start '$(START)' --speed '$(SPEED)'
 
+.PHONY: ui
+ui: $(VENV)/.ready ## Run the screen alone on a service anywhere: API_BASE_URL=; without a token it only reads
+	@exec $(BIN)/python -m ui $(if $(API_BASE_URL),--api-base-url '$(API_BASE_URL)')
+
 .PHONY: test
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest

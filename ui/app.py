@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from ui import panels
 from ui.files import routes
+from ui.format import Language
 from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.reader import Reader
 from ui.snapshot import Snapshot
@@ -80,7 +81,7 @@ class Page:
                     self._pickers()
                     for tab in self.tabs.values():
                         tab.place(visible=tab.name == TABS[0])
-                self._foot = gr.HTML(panels.foot("en"), elem_id="foot")
+                self._foot = gr.HTML(self._footer("en"), elem_id="foot")
             self._events()
         self.blocks.queue(default_concurrency_limit=8, max_size=128)
 
@@ -203,6 +204,10 @@ class Page:
             **self.tabs[view.tab].draw(session, view),
         }
 
+    def _footer(self, language: Language) -> str:
+        reader = self.shared.reader
+        return panels.foot(language, reader.address, may_ask=reader.has_token)
+
     def _trouble(self, session: Session, view: View) -> str:
         # On the first tab the verdict's place says it where there are no figures to doubt.
         known = session.snapshot is not None or view.tab != ForecastTab.name
@@ -231,7 +236,7 @@ class Page:
             self._dark: gr.update(label=say["dark"]),
             self._tabs: gr.update(label=say["tabs"], choices=[(say[f"tab_{name}"], name) for name in TABS]),
             self.shared.token: gr.update(label=say["token"]),
-            self._foot: panels.foot(language),
+            self._foot: self._footer(language),
         }
         return updates | self.tabs[view.tab].label(view)
 

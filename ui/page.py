@@ -100,6 +100,11 @@ class Session:
         self.mark += 1
         return self.mark
 
+    @property
+    def starting(self) -> bool:
+        """Whether the service answers, but has not loaded what it needs yet."""
+        return isinstance(self.trouble, ApiError) and self.trouble.code == "store_unavailable"
+
     def trouble_line(self, language: Language, every: float, zone: tzinfo = UTC) -> str:
         """Return what is wrong as a sentence, empty when nothing is."""
         if self.trouble is None:

@@ -353,6 +353,10 @@ def announcement(snapshot: Snapshot | None, language: Language) -> str:
     )
 
 
-def foot(language: Language) -> str:
-    """Return the last line of the page."""
-    return f'<p class="foot">{escape(words(language)["foot"])}</p>'
+def foot(language: Language, address: str, *, may_ask: bool) -> str:
+    """Return the last line of the page: no advice, and which service it shows and whether it may ask it for work."""
+    say = words(language)
+    parts = [say["foot"], say["foot_service"].format(address=address)]
+    if not may_ask:
+        parts.append(say["foot_reading"])
+    return f'<p class="foot">{escape(" ".join(parts))}</p>'

@@ -102,7 +102,8 @@ def test_drift_is_compared_on_demand(screen_url: str) -> None:
 
 def test_own_candles_are_understood_before_they_are_used_and_get_a_forecast(screen_url: str, tmp_path: Path) -> None:
     sample = tmp_path / "candles.csv"
-    sample.write_bytes(httpx.get(f"{screen_url}/files/sample.csv", params={"series": "replay:BTC-USDT:15m"}).content)
+    given = httpx.get(f"{screen_url}/files/sample.csv", params={"series": "replay:BTC-USDT:15m"}, timeout=30)
+    sample.write_bytes(given.raise_for_status().content)
     with open_page(f"{screen_url}?tab=own", PICTURES) as screen:
         page = screen.page
         page.locator("#own-file input[type=file]").set_input_files(sample)

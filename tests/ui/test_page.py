@@ -46,9 +46,10 @@ from tests.ui.making import (
 )
 from ui import runs
 from ui.app import Page, create_app
+from ui.format import when
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.reader import Reader
-from ui.snapshot import closes_next, look, pick, venue_now
+from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
 
 
 class Service:
@@ -413,6 +414,41 @@ def test_forecast_now_asks_for_candles_of_this_series_when_one_is_due(service: S
     assert "does not know this token" in said[-1]
     assert service.asked[-1] == "/v1/runs"
     assert not session.asking
+
+
+def test_service_without_its_database_is_starting_and_one_that_is_away_is_not() -> None:
+    away = Problem(title="", status=503, detail="not yet", code="store_unavailable")
+    assert Session(trouble=ApiError(away, 503)).starting
+    assert not Session(trouble=ServiceAway("refused")).starting
+
+
+def test_link_opens_its_tab_and_unknown_words_open_the_first() -> None:
+    assert restored('{"tab": "drift", "zone": "local", "timezone": "Asia/Kolkata"}')[0] == View(
+        tab="drift", zone="Asia/Kolkata"
+    )
+    assert restored('{"tab": "nowhere", "palette": "pink", "every": 1, "zone": "local"}')[0] == View(every=3)
+
+
+def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(client: Reader) -> None:
+    session = Session()
+    refresh(session, client, View(zone="America/Sao_Paulo"), SERIES, 1)
+    assert session.snapshot is not None
+    assert session.snapshot.now == NOW
+    assert when(CUTOFF, session.snapshot.now, "en") == "13:00\N{NARROW NO-BREAK SPACE}UTC\N{MINUS SIGN}3"
+    assert View(zone="Not/There").place == UTC
+
+
+def test_what_a_tab_found_is_kept_for_its_next_look(client: Reader) -> None:
+    session, seen = Session(), []
+
+    def gather(_: Snapshot, before: object) -> object:
+        seen.append(before)
+        return len(seen)
+
+    for _ in range(2):
+        refresh(session, client, View(tab="data"), SERIES, 1, gather=gather)
+    assert seen == [None, 1]
+    assert session.found == {"data": 2}
 
 
 def test_busy_port_is_named_with_the_way_out() -> None:

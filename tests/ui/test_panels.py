@@ -70,7 +70,7 @@ def everything(shown: Snapshot, language: Language = "en") -> list[str]:
         panels.cards(shown, language),
         panels.next_candle(shown, language),
         panels.written_down(shown, language),
-        panels.foot(language),
+        panels.foot(language, "http://service", may_ask=False),
     ]
 
 
@@ -349,5 +349,9 @@ def test_parts_of_a_sentence_are_escaped() -> None:
 
 def test_markup_can_be_taken_away() -> None:
     assert plain("<b>a</b> b") == "a b"
-    assert words("en")["foot"] in panels.foot("en")
+    said = panels.foot("en", "http://<service>", may_ask=False)
+    assert words("en")["foot"] in said
+    assert "http://&lt;service&gt;" in said
+    assert "only reads" in said
+    assert "only reads" not in panels.foot("en", "http://service", may_ask=True)
     assert NOW > CUTOFF

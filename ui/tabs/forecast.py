@@ -117,6 +117,8 @@ class ForecastTab(Tab):
 
     def _verdict_of(self, session: Session, view: View) -> str:
         say, snapshot = words(view.language), session.snapshot
+        if snapshot is None and session.starting:
+            return plain_card(say["starting"], say["starting_line"], view.language)
         if snapshot is None:
             line = session.trouble_line(view.language, view.every, view.place)
             return plain_card(say["no_service"], line, view.language)
