@@ -145,6 +145,41 @@ class LatestForecasts(Shape):
     forecasts: list[LatestForecast]
 
 
+class Contribution(Shape):
+    """What one feature adds to the logit of the probability of a rise."""
+
+    feature: str
+    words: str
+    """What the feature measures."""
+    value: float | None
+    """The feature's value, free of the price's scale; null where it was not known."""
+    logit: float
+    """Above 0 it speaks for a rise, below 0 for a fall."""
+
+
+class Explanation(Shape):
+    """What led to the newest forecast of one series and horizon."""
+
+    series: str
+    horizon: int
+    status: Status
+    reason: str | None = None
+    detail: str | None = None
+    cutoff: datetime | None = None
+    target_time: datetime | None = None
+    model_version: str | None = None
+    p_up: float | None = None
+    """As the ledger has it; null from the baseline, which has no opinion."""
+    start: float | None = None
+    """The logit without any feature: it and all contributions add up to the logit of `p_up`."""
+    contributions: list[Contribution] = []
+    """Those that are not 0, the largest first."""
+    reproduced: bool | None = None
+    """Whether what is known now gives exactly what was written down; candles that came later may change it."""
+    summary: list[str] = []
+    """The same in sentences."""
+
+
 class CallerCandles(Shape):
     """Columns of equal length, oldest first."""
 

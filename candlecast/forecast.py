@@ -56,6 +56,30 @@ class Forecast:
         return self.quantiles[LEVELS.index(lower)], self.quantiles[LEVELS.index(upper)]
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What led to the probability of a rise at `cutoff`: its logit is `start` and all `contributions` together.
+
+    `values` are those of the features, scale-free, NaN where one was not known.
+    """
+
+    cutoff: datetime
+    horizon: int
+    start: float
+    contributions: Mapping[str, float]
+    values: Mapping[str, float]
+
+    @property
+    def logit(self) -> float:
+        """The logit of the probability."""
+        return self.start + sum(self.contributions.values())
+
+    @property
+    def p_up(self) -> float:
+        """The probability of a rise."""
+        return 1 / (1 + math.exp(-self.logit))
+
+
 class Forecaster(Protocol):
     """Anything that turns candles into forecasts: a model version or a yardstick."""
 

@@ -69,6 +69,11 @@ class Ridge:
         values: Floats = np.einsum("ij,ij->i", scores, weights) + self.intercept
         return values
 
+    def contributions(self, rows: NDArray[np.floating], slot: Floats | None = None) -> Floats:
+        """Return what each column adds to the values, and the value without any: (rows, columns + 1)."""
+        added = _scores(rows, self.centre, self.spread) * self._weights_at(slot, len(rows))
+        return np.hstack([added, np.full((len(rows), 1), self.intercept)])
+
     def _weights_at(self, slot: Floats | None, count: int) -> Floats:
         if slot is None:
             return np.broadcast_to(self.weights[0], (count, self.weights.shape[1]))

@@ -36,6 +36,14 @@ def configured(board: Board, name: str) -> Series:
     return series
 
 
+def served(board: Board, horizon: int) -> int:
+    """Return the horizon; raise UsageError for one that is not configured."""
+    horizons = board.settings.horizons
+    if horizon not in horizons:
+        raise UsageError(f"horizon {horizon} is not configured; configured are {', '.join(map(str, horizons))}")
+    return horizon
+
+
 def parse_series(name: str) -> Series:
     """Return the series written as `name`; raise UnknownSeries where it is none."""
     try:

@@ -168,6 +168,28 @@ EXAMPLES: Mapping[str, Example] = {
         {"series": SERIES, "horizon": 1},
         errors=(UnknownSeries, UsageError),
     ),
+    "explain_latest": Example(
+        api.Explanation(
+            series=SERIES,
+            horizon=1,
+            status="ok",
+            cutoff=_CUTOFF,
+            target_time=_CUTOFF + STEP,
+            model_version=MODEL,
+            p_up=0.513,
+            start=0.004,
+            contributions=[
+                api.Contribution(feature="return_0", words="the return of the newest candle", value=-1.2, logit=0.048)
+            ],
+            reproduced=True,
+            summary=[
+                "The model leans to a rise: the probability of a rise is 51.3 %.",
+                "Most for a rise speaks the return of the newest candle (+1.20 points).",
+            ],
+        ),
+        {"series": SERIES, "horizon": 1},
+        errors=(UnknownSeries, UsageError, FeatureMismatch, ArtifactCorrupt),
+    ),
     "forecast_own_candles": Example(
         api.ComputedForecasts(
             interval="15m",

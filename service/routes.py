@@ -12,13 +12,13 @@ from fastapi.responses import HTMLResponse
 
 from candlecast import api, metrics
 from candlecast.candles import Interval
-from candlecast.errors import StoreUnavailable, UsageError
+from candlecast.errors import StoreUnavailable
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models
 from candlecast.store.clocks import read_clock
 from candlecast.store.export import LEDGER_KINDS, stream_ledger
-from service import answers, own_candles, pages, registry, running, stored
-from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series
+from service import answers, explanation, own_candles, pages, registry, running, stored
+from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series, served
 from service.board import Board
 from service.document import known_parameters
 from service.exports import FILES, FileFormat, file_response
@@ -50,7 +50,7 @@ def create_api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     handle_problems(app)
-    for part in (router, own_candles.router, stored.router, registry.router, running.router):
+    for part in (router, explanation.router, own_candles.router, stored.router, registry.router, running.router):
         app.include_router(part, prefix="/v1", dependencies=[Depends(known_parameters)])
     app.include_router(pages.router)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
@@ -65,10 +65,8 @@ async def latest_forecasts(
 ) -> api.LatestForecasts:
     """Return the newest forecasts, or for each the reason why there is none."""
     wanted = [configured(board, series)] if series is not None else list(board.series)
-    horizons = board.settings.horizons
-    if horizon is not None and horizon not in horizons:
-        raise UsageError(f"horizon {horizon} is not configured; configured are {', '.join(map(str, horizons))}")
-    found = [answers.latest(board, s, h) for s in wanted for h in ([horizon] if horizon else horizons)]
+    horizons = board.settings.horizons if horizon is None else [served(board, horizon)]
+    found = [answers.latest(board, s, h) for s in wanted for h in horizons]
     for answer in found:
         metrics.LATEST_ANSWERS.labels(answer.status, answer.reason or "").inc()
     return api.LatestForecasts(forecasts=found)

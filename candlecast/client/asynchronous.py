@@ -49,6 +49,10 @@ class AsyncClient:
         """Return the newest forecast of each series and horizon, or of those asked for."""
         return await self._get(api.LatestForecasts, "/v1/forecasts/latest", series=series, horizon=horizon)
 
+    async def explanation(self, series: str, horizon: int) -> api.Explanation:
+        """Return what led to the newest forecast of a series and horizon."""
+        return await self._get(api.Explanation, "/v1/forecasts/latest/explanation", series=series, horizon=horizon)
+
     async def own_forecasts(self, request: api.ForecastRequest) -> api.ComputedForecasts:
         """Return forecasts of a caller's own candles; nothing is written down."""
         return await self._post(api.ComputedForecasts, "/v1/forecasts", request)

@@ -54,6 +54,10 @@ class Client:
         """Return the newest forecast of each series and horizon, or of those asked for."""
         return self._get(api.LatestForecasts, "/v1/forecasts/latest", series=series, horizon=horizon)
 
+    def explanation(self, series: str, horizon: int) -> api.Explanation:
+        """Return what led to the newest forecast of a series and horizon."""
+        return self._get(api.Explanation, "/v1/forecasts/latest/explanation", series=series, horizon=horizon)
+
     def own_forecasts(self, request: api.ForecastRequest) -> api.ComputedForecasts:
         """Return forecasts of a caller's own candles; nothing is written down."""
         return self._post(api.ComputedForecasts, "/v1/forecasts", request)

@@ -22,9 +22,9 @@ from candlecast.calibration import RECENT
 from candlecast.candles import Candles, Interval, Series, Times, from_datetime64, to_datetime64
 from candlecast.errors import ArtifactCorrupt, FeatureMismatch, UsageError
 from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, newest_unbroken
-from candlecast.forecast import Forecast
+from candlecast.forecast import Explanation, Forecast
 from candlecast.frame import REACH
-from candlecast.market import NOTHING, KnownCandles, market_around, part_series
+from candlecast.market import NOTHING, PART_INTERVALS, KnownCandles, market_around, part_series
 from candlecast.table import Table
 from candlecast.xgb.fitting import Fitting, fit_part
 from candlecast.xgb.heads import Head, Reading
@@ -132,6 +132,16 @@ class XGBForecaster:
         training knew. Raises NotEnoughCandles and GapInWindow for the candles, FeatureMismatch when they are of another
         interval.
         """
+        reading = self._reading(series, candles, last, known)
+        return assemble(reading.candles, [head.columns(reading) for head in self._heads.values()])
+
+    def explain(self, series: Series | None, candles: Candles, known: KnownCandles = NOTHING) -> list[Explanation]:
+        """Return what led to the newest forecast of every horizon; raises what `forecast` raises."""
+        reading = self._reading(series, candles, 1, known)
+        cutoff = from_datetime64(reading.candles.close_time[-1])
+        return [_explanation(cutoff, head, reading) for head in self._heads.values()]
+
+    def _reading(self, series: Series | None, candles: Candles, last: int, known: KnownCandles) -> Reading:
         if candles.interval != self._interval:
             raise FeatureMismatch(f"this model forecasts {self._interval} candles, not {candles.interval}")
         read = newest_unbroken(candles, WINDOW + last - 1, str(series or "the candles"))
@@ -140,8 +150,7 @@ class XGBForecaster:
         code = self._codes.get(symbol, np.nan)
         rows = build_features(read, code, RECENT + last, market)
         part_rows = _part_rows(market.parts, read.close_time[-last:], code) if market.parts else None
-        reading = Reading(read, rows, last, symbol, part_rows)
-        return assemble(read, [head.columns(reading) for head in self._heads.values()])
+        return Reading(read, rows, last, symbol, part_rows)
 
     def to_bytes(self) -> dict[str, bytes]:
         """Return the boosters in XGBoost's UBJSON and the ridge regressions in numpy's format, by name.
@@ -164,6 +173,21 @@ class XGBForecaster:
             return cls(heads, checked, manifest)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactCorrupt(f"the model does not load: {type(error).__name__}: {error}") from error
+
+
+def _explanation(cutoff: datetime, head: Head, reading: Reading) -> Explanation:
+    own, part = head.contributions(reading)
+    names = reading.spec.names
+    contributions = dict(zip(names, own[:-1].tolist(), strict=True))
+    values = dict(zip(names, reading.rows[-1].astype(np.float64).tolist(), strict=True))
+    start = float(own[-1])
+    inside = PART_INTERVALS.get(reading.candles.interval)
+    if part is not None and inside is not None and reading.part_rows is not None:
+        own_names = [f"newest_{inside.value}_{name}" for name in FeatureSpec(inside).names]
+        contributions |= dict(zip(own_names, part[:-1].tolist(), strict=True))
+        values |= dict(zip(own_names, reading.part_rows[-1].astype(np.float64).tolist(), strict=True))
+        start += float(part[-1])
+    return Explanation(cutoff, head.horizon, start, contributions, values)
 
 
 def data_hash(candles_by_series: Mapping[Series, Candles]) -> str:

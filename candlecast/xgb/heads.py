@@ -38,6 +38,16 @@ class Direction:
         logit = self.trees.margins(read)
         return logit if self.ridge is None else (1 - self.share) * logit + self.share * self.ridge.predict(read, slot)
 
+    def contributions(self, rows: FloatMatrix, slot: Floats | None) -> Floats:
+        """Return what each column of `rows` adds to the logits, and the logit without any: (rows, columns + 1)."""
+        read = chosen_columns(rows, self.own, self.beside)
+        parts = self.trees.contributions(read)
+        if self.ridge is not None:
+            parts = (1 - self.share) * parts + self.share * self.ridge.contributions(read, slot)
+        spread = np.zeros((len(rows), rows.shape[1] + 1))
+        spread[:, [*range(self.own), *self.beside, -1]] = parts
+        return spread
+
     def facts(self) -> dict[str, Any]:
         """Return what is needed beside the artefacts, JSON-able."""
         return {"own": self.own, "beside": self.beside.tolist(), "share": self.share}
@@ -133,6 +143,18 @@ class Head:
             mine, parts = self.part_weights
             logit = np.where(known, mine * logit + parts * self.part.logit(reading.part_rows, None), logit)
         return logit
+
+    def contributions(self, reading: Reading) -> tuple[Floats, Floats | None]:
+        """Return what the columns of the newest row, and of its newest part, add to the logit; last without any."""
+        rows = reading.rows[-1:]
+        market = self.market
+        speaks = market if market is not None and np.isfinite(rows[:, market.beside]).all() else self.own
+        own = speaks.contributions(rows, slots(rows, reading.spec))[0]
+        part_rows = None if reading.part_rows is None else reading.part_rows[-1:]
+        if self.part is None or part_rows is None or np.isnan(part_rows).all():
+            return own, None
+        mine, parts = self.part_weights
+        return mine * own, parts * self.part.contributions(part_rows, None)[0]
 
     def raw(self) -> Iterator[tuple[str, bytes]]:
         """Yield the artefacts by name."""

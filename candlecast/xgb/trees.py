@@ -32,6 +32,15 @@ class Trees:
         margins: Floats = predicted.astype("float64")
         return margins
 
+    def contributions(self, rows: FloatMatrix) -> Floats:
+        """Return what each column adds to the margins, and the margin without any: (rows, columns + 1), exact SHAP.
+
+        Lundberg, Erion and Lee 2018, Consistent individualized feature attribution for tree ensembles.
+        """
+        parts = self.booster.predict(xgboost.DMatrix(rows, nthread=1), pred_contribs=True, validate_features=False)
+        contributions: Floats = parts.astype("float64")
+        return contributions
+
     def to_bytes(self) -> bytes:
         """Return the booster in XGBoost's UBJSON."""
         return bytes(self.booster.save_raw("ubj"))
