@@ -62,8 +62,8 @@ def auc_of(chance: Floats, up: Bools) -> Statistic:
     _, group = np.unique(chance, return_inverse=True)
 
     def statistic(weights: Floats) -> float:
-        rises = np.bincount(group, weights * up)
-        falls = np.bincount(group, weights * ~up)
+        rises: Floats = np.bincount(group, weights * up).astype(np.float64)
+        falls: Floats = np.bincount(group, weights * ~up).astype(np.float64)
         below = np.cumsum(falls) - falls / 2
         return _ratio(_total(rises, below), float(rises.sum() * falls.sum()))
 
