@@ -55,8 +55,9 @@ def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:
         page.blocks,
         path="/",
         theme=theme,
-        css=css_properties() + (_STATIC / "screen.css").read_text(encoding="utf-8"),
-        head=f"<script>{script}</script>",
+        css=(_STATIC / "screen.css").read_text(encoding="utf-8"),
+        # Gradio repeats what it is given as `css` below its own container, where the palette's class would not count.
+        head=f"<style>{css_properties()}</style><script>{script}</script>",
         favicon_path=str(_STATIC / "favicon.svg"),
         footer_links=[],
         run_history=False,
