@@ -20,7 +20,7 @@ from service.asked import BoardNow, SeriesName, configured, served
 from service.board import Board
 from service.feature_words import describe
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 _SAME = 1e-6
 _NAMED = 3

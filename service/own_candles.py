@@ -21,7 +21,7 @@ from service.asked import BoardNow, parse_series
 from service.board import Board
 from service.bodies import JSON, PARQUET, parse_json, read_body
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 _PRICES = ("open", "high", "low", "close")
 _VALUES = (*_PRICES, "volume")

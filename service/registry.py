@@ -17,7 +17,7 @@ from service.asked import BoardNow, SeriesName, parse_series
 from service.bodies import json_body
 from service.tokens import Caller, audit
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 ModelId = Annotated[str, Path(description="As `GET /v1/models` names it", pattern=r"^[\x21-\x7e]{1,200}$")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Only the newest N")]

@@ -36,7 +36,7 @@ _PAGE_POLICY = (
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
 )
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 def create_api() -> FastAPI:
@@ -51,7 +51,7 @@ def create_api() -> FastAPI:
     )
     handle_problems(app)
     for part in (router, explanation.router, own_candles.router, stored.router, registry.router, running.router):
-        app.include_router(part, prefix="/v1", dependencies=[Depends(known_parameters)])
+        app.include_router(part, dependencies=[Depends(known_parameters)])
     app.include_router(pages.router)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app

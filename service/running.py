@@ -20,7 +20,7 @@ from service.board import Board
 from service.bodies import json_body
 from service.tokens import Caller, audit
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 RunId = Annotated[int, Path(description="As `GET /v1/runs` names it")]
 

@@ -21,7 +21,7 @@ from service.exports import FILES, FileFormat, file_response
 _MOST_DAYS = 3700
 """Longest coverage that one request may ask for: ten years."""
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get("/candles", response_model=api.CandleColumns, responses=FILES)

@@ -1,5 +1,6 @@
 """The service as a process: several workers, a database that is away, being told to stop."""
 
+import json
 import os
 import random
 import re
@@ -95,6 +96,7 @@ def test_two_workers_count_as_one_agree_and_stop_when_told(
         assert time.monotonic() - began < 15
         assert not [worker for worker in workers if worker.is_running()]
         assert not list(tmp_path.glob("candlecast-metrics-*"))
+        assert all(json.loads(line)["logger"] for line in house.log.read_text().splitlines())
 
 
 def _alone(house: House, path: str) -> httpx.Response:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from candlecast.store.database import Database
-from tests.programs import ROOT, running
+from tests.programs import running
 from tests.service.house import (
     BTC,
     NOON,
@@ -50,6 +50,6 @@ def test_every_answer_is_what_the_document_says(lonely: House, tmp_path: Path) -
         *("--suppress-health-check", "all", "--output-truncate", "false"),
     ]
     log = tmp_path / "schemathesis.log"
-    with running(command, os.environ, log, ROOT) as asking:
+    with running(command, os.environ, log, tmp_path) as asking:
         assert asking.wait() == 0, log.read_text()
     assert "traceback" not in lonely.log.read_text()
