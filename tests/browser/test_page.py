@@ -84,6 +84,7 @@ def test_train_starts_a_real_run_and_its_version_appears_with_the_decision(scree
         outcome = progress.inner_text()
         assert "promoted" in outcome or "refused" in outcome
         eventually(lambda: "replay-15m-" in page.locator("#models-versions").inner_text())
+        assert page.get_by_label("Version").input_value().startswith("replay-15m-")
         page.locator("#promote").click()
         eventually(lambda: "tick the box" in progress.inner_text())
         screen.picture("models-1440-light", whole=True)

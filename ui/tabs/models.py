@@ -69,7 +69,11 @@ class ModelsTab(Tab):
         return {
             self._versions: registry.versions(models, session.snapshot, view.language),
             self._card: registry.card(picked, session.snapshot, view.language),
-            self._version: gr.update(choices=[model.id for model in models], value=picked.id if picked else None),
+            self._version: gr.update(
+                choices=[model.id for model in models],
+                value=picked.id if picked else None,
+                label=words(view.language)["models_pick"],
+            ),
         }
 
     def label(self, view: View) -> Updates:
@@ -79,7 +83,6 @@ class ModelsTab(Tab):
             self._head: registry.head(view.language),
             self._title: f"<h2>{say['models_work']}</h2>",
             self._train: gr.update(value=say["models_train"]),
-            self._version: gr.update(label=say["models_pick"]),
             self._reason: gr.update(label=say["models_reason"]),
             self._sure: gr.update(label=say["models_sure"]),
             self._promote: gr.update(value=say["models_promote"]),
