@@ -84,7 +84,7 @@ class House:
 
     def get(self, path: str, **params: Any) -> Any:
         """Return the JSON of a successful GET."""
-        response = self.http.get(path, params=params)
+        response = self.http.get(path, params=params or None)  # an empty mapping would take the path's own away
         assert response.status_code == 200, response.text
         return response.json()
 

@@ -28,7 +28,7 @@ def _line(house: House, request_id: str) -> dict[str, Any]:
 
 
 def test_a_sane_request_id_comes_back_and_stands_in_the_problem_and_the_log(house: House) -> None:
-    response = house.http.get("/v1/candles?series=no&secret=1", headers={"x-request-id": "desk-7.a_B"})
+    response = house.http.get("/v1/candles?series=binance:NO-USDT:1h", headers={"x-request-id": "desk-7.a_B"})
     assert response.headers["x-request-id"] == "desk-7.a_B"
     assert response.json()["request_id"] == "desk-7.a_B"
     line = _line(house, "desk-7.a_B")

@@ -61,7 +61,7 @@ def test_promoted_by_hand_a_version_answers_and_the_registry_says_who_did_it(
     response = _promote(house, versions[0], headers={**AUTHORIZED, "x-request-id": "back"})
     assert response.status_code == 200, response.text
     assert response.json()["champion"] is True
-    eventually(partial(_answers, house, versions[0]), 15)
+    eventually(partial(_answers, house, versions[0]))
     log = [json.loads(line) for line in house.log.read_text().splitlines()]
     (line,) = [line for line in log if line.get("request_id") == "back"]
     assert (line["caller"], line["audit"], line["reason"]) == ("anna", "promoted sound", "it was better")
