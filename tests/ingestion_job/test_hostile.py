@@ -51,6 +51,9 @@ _MAKES_GAPS = DECEIVING | REFUSED | {Fault.SHORT}
 _SEVERAL_PAGES = {"binance": 1300, "archive": 1300, "fallback": 1300, "coinbase": 1000, "kraken": 500}
 """Candles that take more than one request; Kraken gives only what one request brings."""
 
+_REPLACED_AT_ONCE = timedelta(days=1)
+"""How old candles of fall-backs are, at most, that every run replaces; older ones are for the first run of a day."""
+
 _BEFORE_LISTING = timedelta(hours=6)
 _PAUSE = timedelta(hours=2)
 
@@ -138,7 +141,12 @@ class Stage:
         found = self.world.stored(script.series)
         assert len(found) == len(script.visible), "healed by the first run without faults"
         assert self._different(script, found) == set()
-        assert set(self.world.sources(script.series).values()) <= {script.series.venue, "binance_archive"}
+        borrowed = {
+            moment
+            for moment, source in self.world.sources(script.series).items()
+            if source not in (script.series.venue, "binance_archive")
+        }
+        assert all(moment < script.now - _REPLACED_AT_ONCE for moment in borrowed), "older ones wait for the next day"
         assert not self._believed_missing(script) & open_times(script.visible)
 
     def _prepare(self, script: Script, length: int) -> None:
