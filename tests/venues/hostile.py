@@ -385,6 +385,7 @@ def _other_type(value: Any) -> Any:
 def _handler(server: Exchange) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two packets: each answer would wait for an acknowledgement
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
