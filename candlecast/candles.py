@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -144,37 +144,6 @@ class Gap:
 
     open_time: datetime
     missing: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """A stretch of time on some interval's grid: start <= open_time < end."""
-
-    start: datetime
-    end: datetime
-
-    def candles(self, interval: Interval) -> int:
-        """Return how many candles of `interval` it holds where none is missing."""
-        return max(0, (self.end - self.start) // interval.delta)
-
-
-def subtract(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
-    """Return what is left of `spans` without `taken`, oldest first. Each must be ascending and free of overlap."""
-    left: list[Span] = []
-    first = 0
-    for span in spans:
-        start = span.start
-        while first < len(taken) and taken[first].end <= start:
-            first += 1
-        following = first
-        while following < len(taken) and taken[following].start < span.end:
-            if start < taken[following].start:
-                left.append(Span(start, taken[following].start))
-            start = max(start, taken[following].end)
-            following += 1
-        if start < span.end:
-            left.append(Span(start, span.end))
-    return left
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from candlecast.candles import Series, Span, subtract
+from candlecast.candles import Series
 from candlecast.jobs import Run
+from candlecast.spans import Span, intersect, subtract
 from candlecast.store import audits, gaps
 from ingestion_job.findings import Findings, count
-from ingestion_job.plan import Places, intersect, next_recheck, plan
+from ingestion_job.plan import Places, next_recheck, plan
 
 log = logging.getLogger(__name__)
 

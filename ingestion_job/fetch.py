@@ -6,14 +6,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 
-from candlecast.candles import Series, Span, subtract
+from candlecast.candles import Series
 from candlecast.errors import CandlecastError, StoreUnavailable, UnknownSeries
 from candlecast.jobs import Run
+from candlecast.spans import Span, intersect, join, subtract
 from candlecast.store import candles as store
 from candlecast.store import gaps
 from candlecast.venues import Fetched
 from ingestion_job.findings import Findings
-from ingestion_job.plan import NEAR, Errand, intersect, join
+from ingestion_job.plan import NEAR, Errand
 from ingestion_job.sources import Sources
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from candlecast.candles import Series, Span, from_ms
+from candlecast.candles import Series, from_ms
 from candlecast.errors import CandlecastError, TemporaryError
+from candlecast.spans import Span, intersect, join
 from candlecast.store.candles import Written
 from candlecast.venues import Fetched
-from ingestion_job.plan import SETTLED, Places, Plan, intersect, join
+from ingestion_job.plan import SETTLED, Places, Plan
 
 _MOST_NAMED = 5
 """Stretches that a failure names one by one."""

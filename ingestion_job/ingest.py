@@ -11,11 +11,12 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from candlecast.candles import Series, Span
+from candlecast.candles import Series
 from candlecast.errors import CandlecastError, StoreUnavailable, UsageError
 from candlecast.jobs import Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
+from candlecast.spans import Span
 from candlecast.store import candles as store
 from candlecast.store import runs
 from candlecast.store import sources as statuses

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from candlecast.candles import Series, Span, subtract
+from candlecast.candles import Series
+from candlecast.spans import Span, intersect, join, subtract
 
 NEWS = 1000
 """Newest candles, asked for before all older ones: a forecast needs no more, and one request brings them."""
@@ -99,22 +100,6 @@ def plan(
         history=tuple(_errands(series, places, history, now, places.fallbacks)),
         replacements=tuple(_errands(series, places, join(stand_ins, NEAR * step), now)),
     )
-
-
-def join(spans: Sequence[Span], apart: timedelta = timedelta()) -> list[Span]:
-    """Return ascending spans with neighbours no further `apart` than this made one."""
-    joined: list[Span] = []
-    for span in spans:
-        if joined and span.start - joined[-1].end <= apart:
-            joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
-        else:
-            joined.append(span)
-    return joined
-
-
-def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
-    """Return the time that both hold. Each must be ascending and free of overlap."""
-    return subtract(spans, subtract(spans, others))
 
 
 def next_recheck(previous: timedelta | None, waits: Sequence[timedelta]) -> timedelta:

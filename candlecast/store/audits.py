@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from candlecast.candles import Interval, Series, Span, Symbol
+from candlecast.candles import Interval, Series, Symbol
+from candlecast.spans import Span
 from candlecast.store import schema
 from candlecast.store.candles import series_id
 from candlecast.store.gaps import confirmed, on_grid

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from candlecast.candles import Span, subtract
+from candlecast.spans import Span, subtract
 from candlecast.store import schema
 
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy import Connection, text
 
-from candlecast.candles import VENUES, Interval, Series, Span, from_datetime64, subtract, to_datetime64
+from candlecast.candles import VENUES, Interval, Series, from_datetime64, to_datetime64
+from candlecast.spans import Span, subtract
 from candlecast.store import confirmed as confirmed_gaps
 from candlecast.store.binary import read_columns
 from candlecast.store.candles import lock_series, series_id

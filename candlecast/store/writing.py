@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from candlecast.candles import Bools, Candles, Span, from_datetime64
+from candlecast.candles import Bools, Candles, from_datetime64
+from candlecast.spans import Span
 from candlecast.store.binary import VALUES, VALUES_AS_NUMBERS, read_columns, write_rows
 from candlecast.store.confirmed import no_longer_confirmed
 

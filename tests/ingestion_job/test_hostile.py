@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from candlecast.candles import Candles, Interval, Series, Span, Symbol
+from candlecast.candles import Candles, Interval, Series, Symbol
+from candlecast.spans import Span
 from candlecast.store.database import Database
 from ingestion_job.plan import SETTLED
 from tests.ingestion_job.world import Outcome, World, different, open_times, times_in

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlecast.candles import Series, Span
-from ingestion_job.plan import ARCHIVE_WORTH, NEAR, NEWS, Errand, Places, intersect, join, next_recheck, plan
+from candlecast.candles import Series
+from candlecast.spans import Span, intersect, join
+from ingestion_job.plan import ARCHIVE_WORTH, NEAR, NEWS, Errand, Places, next_recheck, plan
 
 BTC = Series.parse("binance:BTC-USDT:5m")
 STEP = BTC.interval.delta

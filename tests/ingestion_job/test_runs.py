@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from candlecast.candles import Candles, Interval, Series, Span
+from candlecast.candles import Candles, Interval, Series
+from candlecast.spans import Span
 from candlecast.store import candles as store
 from candlecast.store import prices, runs, sources
 from candlecast.store.database import Database

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
-from candlecast.candles import Candles, Series, Span, from_datetime64
+from candlecast.candles import Candles, Series, from_datetime64
 from candlecast.errors import CandlecastError, UnknownSeries
 from candlecast.jobs import Run, run_job
 from candlecast.settings import Settings, load_settings
+from candlecast.spans import Span
 from candlecast.store import candles as store
 from candlecast.store import gaps, runs, sources
 from candlecast.store.confirmed import ConfirmedGap

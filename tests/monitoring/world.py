@@ -14,8 +14,9 @@ from subprocess import Popen
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from candlecast.candles import Interval, Price, Series, Span
+from candlecast.candles import Interval, Price, Series
 from candlecast.drift import ColumnDrift, DriftSummary, Window
+from candlecast.spans import Span
 from candlecast.store import audits, drift, gaps, ledger, models, prices, runs, sources
 from candlecast.store import candles as candle_store
 from candlecast.store.database import Database

@@ -4,7 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from candlecast.candles import Bools, Candles, Interval, Series, Span, from_datetime64
+from candlecast.candles import Bools, Candles, Interval, Series, from_datetime64
+from candlecast.spans import Span
 from candlecast.store import audits, gaps
 from candlecast.store import candles as candle_store
 from candlecast.store.database import Database

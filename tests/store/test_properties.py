@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from candlecast.candles import Candles, Interval, Series, Span, Symbol, subtract
+from candlecast.candles import Candles, Interval, Series, Symbol
+from candlecast.spans import Span, subtract
 from candlecast.store import candles as candle_store
 from candlecast.store import gaps
 from candlecast.store.candles import Written
