@@ -5,6 +5,8 @@ Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`
 own clock, which no caller sets. Bans end, skews are measured and prices are taken by the wall clock.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -43,6 +45,24 @@ metadata = MetaData(
 _NOW = text("clock_timestamp()")
 _TIME = DateTime(timezone=True)
 
+
+def _candle_columns() -> list[Column[Any]]:
+    """Return what is known of a candle, and who said it."""
+    return [
+        Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+        Column("open_time", _TIME, nullable=False),
+        Column("open", Double, nullable=False),
+        Column("high", Double, nullable=False),
+        Column("low", Double, nullable=False),
+        Column("close", Double, nullable=False),
+        Column("volume", Double, nullable=False),
+        Column("quote_volume", Double),
+        Column("trades", BigInteger),
+        Column("taker_buy_volume", Double),
+        Column("source", Text, nullable=False),
+    ]
+
+
 series = Table(
     "series",
     metadata,
@@ -60,17 +80,7 @@ series = Table(
 candle = Table(
     "candle",
     metadata,
-    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
-    Column("open_time", _TIME, nullable=False),
-    Column("open", Double, nullable=False),
-    Column("high", Double, nullable=False),
-    Column("low", Double, nullable=False),
-    Column("close", Double, nullable=False),
-    Column("volume", Double, nullable=False),
-    Column("quote_volume", Double),
-    Column("trades", BigInteger),
-    Column("taker_buy_volume", Double),
-    Column("source", Text, nullable=False),
+    *_candle_columns(),
     Column("ingested_at", _TIME, nullable=False),
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
     PrimaryKeyConstraint("series_id", "open_time"),
@@ -82,17 +92,7 @@ candle_correction = Table(
     "candle_correction",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
-    Column("open_time", _TIME, nullable=False),
-    Column("open", Double, nullable=False),
-    Column("high", Double, nullable=False),
-    Column("low", Double, nullable=False),
-    Column("close", Double, nullable=False),
-    Column("volume", Double, nullable=False),
-    Column("quote_volume", Double),
-    Column("trades", BigInteger),
-    Column("taker_buy_volume", Double),
-    Column("source", Text, nullable=False),
+    *_candle_columns(),
     Column("replaced_by", Text, nullable=False),
     Column("corrected_at", _TIME, nullable=False),
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
