@@ -159,10 +159,11 @@ def test_candles_keep_their_columns(service: Service, client: Client) -> None:
 def test_run_is_asked_for_with_token_and_body(service: Service) -> None:
     service.answer(run(), status=202)
     with Client(service.url, token="secret") as client:  # noqa: S106 - made up
-        assert client.request_run("ingestion", [SERIES]).request_id == 7
+        assert client.request_run("ingestion", [SERIES], START, END).request_id == 7
     method, path, _, headers, body = service.asked[0]
     assert (method, path, headers["Authorization"]) == ("POST", "/v1/runs", "Bearer secret")
-    assert json.loads(body) == {"job": "ingestion", "series": [SERIES]}
+    days = {"start": "2025-09-01T00:00:00Z", "end": "2025-09-02T00:00:00Z"}
+    assert json.loads(body) == {"job": "ingestion", "series": [SERIES], **days}
 
 
 def test_token_is_not_sent_where_nothing_changes_and_never_printed(service: Service) -> None:
@@ -320,7 +321,7 @@ METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
     "read_drift_page": [("drift_page", (4,))],
     "list_runs": [("runs", (3, "drift")), ("run", (3,))],
     "read_run": [("run_by_id", (7,))],
-    "request_run": [("request_run", ("ingestion", [SERIES], START))],
+    "request_run": [("request_run", ("ingestion", [SERIES], START, END))],
     "cancel_run": [("cancel_run", (7,))],
     "cancel_request": [("cancel_request", (3,))],
     "read_status": [("status", ())],

@@ -152,10 +152,17 @@ class AsyncClient:
         return await self._get(api.Run, f"/v1/runs/{run_id}")
 
     async def request_run(
-        self, job: api.JobName, series: Sequence[str] | None = None, start: datetime | None = None
+        self,
+        job: api.JobName,
+        series: Sequence[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
     ) -> api.Run:
-        """Ask for a run of `job`, over all series or only those given; ingestion from `start` on. Needs a token."""
-        body = api.RunRequest(job=job, series=list(series) if series is not None else None, start=start)
+        """Ask for a run of `job`, over all series or only those given; ingestion of start <= open_time < end.
+
+        Needs a token.
+        """
+        body = api.RunRequest(job=job, series=list(series) if series is not None else None, start=start, end=end)
         return await self._post(api.Run, "/v1/runs", body)
 
     async def cancel_run(self, run_id: int) -> api.Run:
