@@ -24,6 +24,7 @@ def follow(
     job: JobName,
     series: list[str] | None,
     begin: datetime | None = None,
+    end: datetime | None = None,
     *,
     pause: float = 1.0,
     longest: float = LONGEST_WATCH,
@@ -32,10 +33,10 @@ def follow(
 ) -> Iterator[tuple[Run, float]]:
     """Ask for a run and yield it with the seconds since, until it has ended or `longest` is over.
 
-    Ingestion fetches from `begin` on, where that is given.
+    Ingestion fetches from `begin` on and up to `end`, where these are given.
     """
     start = clock()
-    run = client.request_run(job, series, begin)
+    run = client.request_run(job, series, begin, end)
     request = run.request_id
     yield run, 0.0
     while run.state not in _ENDED and clock() - start < longest:

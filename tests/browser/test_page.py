@@ -56,9 +56,13 @@ def test_data_shows_what_is_stored_and_fetches_more(screen_url: str) -> None:
         progress = screen.page.locator("#data-progress")
         eventually(lambda: "new and" in progress.inner_text())
         eventually(lambda: "Ingestion" in screen.page.locator("#data-runs").inner_text())
+        screen.page.get_by_label("Backfill from, UTC").fill("2025-08-01")
+        screen.page.get_by_label("through").fill("2025-08-02")
+        screen.page.locator("#backfill").click()
+        eventually(lambda: "0 new and 0 corrected" in progress.inner_text())
         screen.page.get_by_label("Backfill from, UTC").fill("31/01/2025")
         screen.page.locator("#backfill").click()
-        eventually(lambda: "Write the day like" in progress.inner_text())
+        eventually(lambda: "Write days like" in progress.inner_text())
         screen.picture("data-1440-light", whole=True)
         assert screen.complaints == []
 

@@ -11,7 +11,7 @@ from candlecast.api import Coverage, DayCoverage, LatestPrice, Run, SeriesList
 from tests.ui.making import CUTOFF, NOW, SERIES, snapshot, state
 from ui import panels, stored
 from ui.markup import plain
-from ui.tabs.data import parsed_day
+from ui.tabs.data import parsed_days
 
 
 def day(at: int, stored_: int = 96, confirmed: int = 0) -> DayCoverage:
@@ -79,8 +79,15 @@ def test_nothing_yet_is_said_in_every_panel() -> None:
 
 @pytest.mark.parametrize("text", ["", "31/01/2025", "2025-02-30", "2025-10-15", "tomorrow"])
 def test_only_a_day_before_now_can_be_backfilled_from(text: str) -> None:
-    assert parsed_day(text, NOW) is None
-    assert parsed_day(" 2025-01-31 ", NOW) == datetime(2025, 1, 31, tzinfo=UTC)
+    assert parsed_days(text, "", NOW) is None
+    assert parsed_days(" 2025-01-31 ", "", NOW) == (datetime(2025, 1, 31, tzinfo=UTC), None)
+
+
+@pytest.mark.parametrize("last", ["2025-01-30", "31/01/2025", "9999-12-31"])
+def test_last_day_of_a_backfill_is_fetched_whole_and_not_before_the_first(last: str) -> None:
+    assert parsed_days("2025-01-31", last, NOW) is None
+    one_day = (datetime(2025, 1, 31, tzinfo=UTC), datetime(2025, 2, 1, tzinfo=UTC))
+    assert parsed_days("2025-01-31", "2025-01-31", NOW) == one_day
 
 
 def price(disagrees: bool | None, value: float = 112_865.43) -> LatestPrice:

@@ -52,6 +52,15 @@
   };
   const venueNow = () => clock.now + clock.speed * (performance.now() - clock.at);
 
+  // A phone shows only a part of the strip of tabs; the one that is open belongs to it.
+  const turn = (tab) => {
+    document.documentElement.dataset.tab = tab;
+    const strip = document.getElementById("tabs"), chosen = strip?.querySelector("label:has(:checked)");
+    if (!chosen || strip.dataset.shown === tab) return;
+    strip.dataset.shown = tab;
+    strip.scrollTo({ left: chosen.offsetLeft - (strip.clientWidth - chosen.offsetWidth) / 2, behavior: "instant" });
+  };
+
   const readPulse = () => {
     const pulse = document.querySelector("#pulse [data-now]");
     if (!pulse || pulse.dataset.now === clock.stamp) return false;
@@ -59,7 +68,7 @@
       stamp: pulse.dataset.now, now: Number(pulse.dataset.now), speed: Number(pulse.dataset.speed), at: performance.now(),
     });
     document.documentElement.lang = pulse.dataset.lang;
-    document.documentElement.dataset.tab = pulse.dataset.tab;
+    turn(pulse.dataset.tab);
     document.title = pulse.dataset.title;
     announce(pulse.dataset.key, pulse.dataset.say);
     return true;

@@ -41,12 +41,13 @@ class Shared:
         token: str,
         view: View,
         start: datetime | None = None,
+        end: datetime | None = None,
         session: Session | None = None,
     ) -> Generator[str, None, bool]:
         """Ask for a run, yield what it says, return whether it succeeded. `session` notes which one can be stopped."""
         with self.connect(token or None) as client:
             try:
-                for run, waited in runs.follow(client, job, series, start):
+                for run, waited in runs.follow(client, job, series, start, end):
                     if session is not None:
                         session.watched = None if runs.ended(run) else run.request_id
                     yield runs.progress(run, waited, view.language)

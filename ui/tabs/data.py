@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gradio as gr
@@ -47,6 +47,7 @@ class DataTab(Tab):
                 self._from = gr.Textbox(
                     label="Backfill from, UTC", placeholder="2025-01-31", max_lines=1, elem_id="backfill-from"
                 )
+                self._to = gr.Textbox(label="through", placeholder="now", max_lines=1, elem_id="backfill-to")
                 self._only = gr.Checkbox(value=True, label="only this series", elem_id="only", container=False)
                 self._backfill = gr.Button("Backfill", elem_id="backfill")
                 self._stop = gr.Button("Stop", elem_id="stop")
@@ -65,7 +66,7 @@ class DataTab(Tab):
         asked = [*inputs, self.shared.token]
         for button, work, more in (
             (self._ingest, self.ingest, []),
-            (self._backfill, self.backfill, [self._from, self._only]),
+            (self._backfill, self.backfill, [self._from, self._to, self._only]),
         ):
             button.click(work, [*asked, *more], [self._progress], js=LOOK, trigger_mode="once", **QUIET).then(
                 redraw, inputs, outputs, js=LOOK, **QUIET
@@ -75,8 +76,8 @@ class DataTab(Tab):
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [
-            self._head, self._title, self._ingest, self._from, self._only, self._backfill, self._stop, self._series,
-            self._days, self._runs, self._candles, self._ledger,
+            self._head, self._title, self._ingest, self._from, self._to, self._only, self._backfill, self._stop,
+            self._series, self._days, self._runs, self._candles, self._ledger,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> Stored:
@@ -109,6 +110,7 @@ class DataTab(Tab):
             self._title: f"<h2>{say['data_work']}</h2>",
             self._ingest: gr.update(value=say["data_ingest"]),
             self._from: gr.update(label=say["data_from"]),
+            self._to: gr.update(label=say["data_through"], placeholder=say["data_now"]),
             self._only: gr.update(label=say["data_only"]),
             self._backfill: gr.update(value=say["data_backfill"]),
             self._stop: gr.update(value=say["data_stop"]),
@@ -118,23 +120,30 @@ class DataTab(Tab):
         """Fetch what is due, of every series."""
         *page, token = given
         view, _, _, session = read(*page)
-        yield from self._work(session, view, token, None, None)
+        yield from self._work(session, view, token, None)
 
     def backfill(self, *given: Any) -> Iterator[str]:
-        """Fetch everything since a day, of this series or of all."""
-        *page, token, day, only = given
+        """Fetch everything from one day through another, of this series or of all."""
+        *page, token, first, last, only = given
         view, series, _, session = read(*page)
-        start = parsed_day(day, datetime.now(UTC) if session.snapshot is None else session.snapshot.now)
-        if start is None:
-            yield runs.line(words(view.language)["data_bad_date"], "bad")
+        now = datetime.now(UTC) if session.snapshot is None else session.snapshot.now
+        days = parsed_days(first, last, now)
+        if days is None:
+            yield runs.line(words(view.language)["data_bad_days"], "bad")
             return
-        yield from self._work(session, view, token, [series] if only and series else None, start)
+        yield from self._work(session, view, token, [series] if only and series else None, *days)
 
     def _work(
-        self, session: Session, view: View, token: str, series: list[str] | None, start: datetime | None
+        self,
+        session: Session,
+        view: View,
+        token: str,
+        series: list[str] | None,
+        start: datetime | None = None,
+        end: datetime | None = None,
     ) -> Iterator[str]:
         yield runs.line(words(view.language)["asking"])
-        yield from self.shared.watch("ingestion", series, token, view, start, session)
+        yield from self.shared.watch("ingestion", series, token, view, start, end, session)
 
     def stop(self, *given: Any) -> str:
         """Let the run that this page asked for last stop after the step it is in."""
@@ -151,10 +160,19 @@ class DataTab(Tab):
         return runs.line(say["data_stopping"])
 
 
-def parsed_day(text: str, now: datetime) -> datetime | None:
-    """Return the start of a day written as 2025-01-31, in UTC; None where that is no day before `now`."""
+def parsed_days(first: str, last: str, now: datetime) -> tuple[datetime, datetime | None] | None:
+    """Return the start of the first day and the end of the last one, both written as 2025-01-31, in UTC.
+
+    An empty last day is open: its end is None. Return None where a day cannot be read or the first one is not before
+    `now`, or not before the end.
+    """
     try:
-        start = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
+        start = _day(first)
+        end = _day(last) + timedelta(days=1) if last.strip() else None
+    except (ValueError, OverflowError):
         return None
-    return start if start < now else None
+    return (start, end) if start < min(now, end or now) else None
+
+
+def _day(text: str) -> datetime:
+    return datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)

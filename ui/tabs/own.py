@@ -38,7 +38,7 @@ class OwnTab(Tab):
         with gr.Column(elem_id="bring", elem_classes="asking"):
             self._title = gr.HTML()
             with gr.Row(elem_classes="duo"):
-                self._file = gr.File(label="CSV", file_types=[".csv", ".txt", ".tsv"], elem_id="own-file", height=132)
+                self._file = gr.File(label="CSV", file_types=[".csv", ".txt", ".tsv"], elem_id="own-file", height=106)
                 self._paste = gr.Textbox(label="CSV", lines=5, max_lines=5, max_length=MOST_BYTES, elem_id="own-paste")
             with gr.Row(elem_classes="buttons"):
                 self._read = gr.Button("Read", elem_id="own-read")
