@@ -12,6 +12,7 @@ from ui.format import NOTHING, Language, date_text, number, skill, when
 from ui.markup import heading, icon, panel, quiet, rows_table
 from ui.plots import share, whisker
 from ui.snapshot import Snapshot
+from ui.told import told
 from ui.verdict import axis_limit
 from ui.words import words
 
@@ -61,7 +62,7 @@ def _version(
     return [
         f'<span class="id">{escape(model.id)}</span>',
         _state(model, language),
-        f'<span class="why">{escape(str((model.decision or {}).get("reason") or NOTHING))}</span>',
+        f'<span class="why">{escape(told(str((model.decision or {}).get("reason") or NOTHING), language))}</span>',
         drawn,
         written,
         number(known["mae_ratio"], 4, language) if "mae_ratio" in known else NOTHING,

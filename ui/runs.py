@@ -8,10 +8,10 @@ from datetime import datetime
 from html import escape
 
 from candlecast.api import JobName, Run
-from candlecast.client import ApiError, ServiceAway, TokenNeeded
+from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
 from ui.format import Language, number, span
 from ui.markup import icon
-from ui.reader import Reader
+from ui.told import told
 from ui.words import words
 
 _ENDED = ("succeeded", "failed", "cancelled")
@@ -20,7 +20,7 @@ LONGEST_WATCH = 1800.0
 
 
 def follow(
-    client: Reader,
+    client: Client,
     job: JobName,
     series: list[str] | None,
     begin: datetime | None = None,
@@ -57,7 +57,7 @@ def progress(run: Run, waited: float, language: Language, longest: float = LONGE
     """Return what a run is doing, how far it is, and how it ended."""
     say = words(language)
     name = say.get(f"job_{run.job}", run.job)
-    message = f'<p class="message">{escape(run.message)}</p>' if run.message else ""
+    message = f'<p class="message">{escape(told(run.message, language))}</p>' if run.message else ""
     parts = "".join(f"<li>{escape(part)}</li>" for part in _figures(run, waited, language))
     lines = "".join(f"<p>{escape(line)}</p>" for line in _hints(run, waited, longest, language))
     tone = {"failed": "bad", "succeeded": "good"}.get(run.state, "plain")
@@ -97,7 +97,7 @@ def _figures(run: Run, waited: float, language: Language) -> list[str]:
 def _hints(run: Run, waited: float, longest: float, language: Language) -> list[str]:
     say, hints = words(language), []
     if run.error and run.error != run.message:
-        hints.append(run.error)
+        hints.append(told(run.error, language))
     if run.error_code and (remedy := say.get(f"remedy_{run.error_code}")):
         hints.append(remedy)
     if run.state == "queued" and waited > _LONG_QUEUE:
@@ -115,7 +115,7 @@ def refusal(error: ApiError | ServiceAway, language: Language, *, token_given: b
     elif isinstance(error, ServiceAway):
         lines = [say["remedy_service_away"]]
     else:
-        lines = [error.message, say.get(f"remedy_{error.code}", "")]
+        lines = [told(error.message, language), say.get(f"remedy_{error.code}", "")]
     drawn = " ".join(escape(line) for line in lines if line)
     return f'<div class="run bad"><p class="head">{icon("warning")} {drawn}</p></div>'
 

@@ -11,6 +11,7 @@ from candlecast.candles import Interval, from_ms
 from ui.format import NOTHING, THIN, Language, bounds, date_text, delta, number, price, span, when
 from ui.markup import heading, icon, panel, quiet, rows_table, ticking
 from ui.snapshot import Snapshot
+from ui.told import told
 from ui.words import words
 
 _NEWEST = 12
@@ -190,7 +191,7 @@ def _outcome(run: Run, language: Language) -> str:
     lines = [line for line in (run.message, run.error if run.error != run.message else None) if line]
     if remedy := say.get(f"remedy_{run.error_code}"):
         lines.append(remedy)
-    drawn = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    drawn = "".join(f"<p>{escape(told(line, language))}</p>" for line in lines)
     return f'<div class="outcome"><b class="{tone}">{escape(say[f"state_{run.state}"])}</b>{drawn}</div>'
 
 

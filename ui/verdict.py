@@ -9,6 +9,7 @@ from candlecast.api import LatestForecast, ModelVersion, Skill
 from ui.format import Language, number, skill, skill_decimals, when
 from ui.markup import plain, strong, ticking
 from ui.snapshot import Snapshot
+from ui.told import told
 from ui.words import words
 
 _EDGE = 1.5  # per cent of the width left free at both ends of the axis
@@ -143,12 +144,14 @@ def _refusal(challenger: ModelVersion | None, language: Language) -> str:
 def _note(snapshot: Snapshot, language: Language) -> str:
     say, forecast = words(language), snapshot.forecast
     if snapshot.abstained:
-        return escape((forecast.detail if forecast else None) or "")
+        return escape(told((forecast.detail if forecast else None) or "", language))
     if snapshot.simulated and not snapshot.baseline:
         return escape(say["simulated_skill"])
     if snapshot.baseline:
         reason = (snapshot.challenger.decision or {}).get("reason") if snapshot.challenger else None
-        return escape(say["baseline_why"].format(reason=reason) if reason else say["baseline_later"])
+        return escape(
+            say["baseline_why"].format(reason=told(str(reason), language)) if reason else say["baseline_later"]
+        )
     return escape(say["live_only"])
 
 

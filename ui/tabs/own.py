@@ -22,6 +22,7 @@ from ui.own_candles import COLUMNS, MOST_BYTES, OwnCandles, Refused, read_csv
 from ui.page import Session, View, figure_json, read
 from ui.snapshot import PAST_CANDLES, Snapshot
 from ui.tabs.base import LOOK, QUIET, Tab, Updates
+from ui.told import told
 from ui.words import words
 
 _DELIMITERS = {"\t": "\\t"}
@@ -156,7 +157,9 @@ def _refusal(error: ApiError | ServiceAway, own: OwnCandles, language: Language,
     row, column, reason = extra.get("row"), extra.get("column"), extra.get("reason")
     if isinstance(row, int) and 0 <= row < len(own.lines) and column and reason:
         where = own.headers.get("time" if column == "open_time" else str(column), str(column))
-        sentence = words(language)["own_line_at"].format(line=own.lines[row], column=where, reason=reason)
+        sentence = words(language)["own_line_at"].format(
+            line=own.lines[row], column=where, reason=told(str(reason), language)
+        )
         return runs.line(escape(sentence), "bad")
     return runs.refusal(error, language, token_given=token_given)
 
