@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, With
 
 Status = Literal["ok", "baseline", "abstained"]
 JobName = Literal["ingestion", "training", "drift"]
+ScheduledJob = Literal["ingestion", "training", "drift", "retention"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Calendar = Literal["24/7", "weekdays"]
 
@@ -389,6 +390,8 @@ class ModelVersions(Shape):
     """Model versions, newest first."""
 
     models: list[ModelVersion]
+    next_before: str | None = None
+    """Ask again with this as `before` for those before; null where there are none."""
 
 
 class Promotion(Shape):
@@ -414,6 +417,8 @@ class Evaluations(Shape):
     live: dict[int, Skill]
     """By horizon, of the forecasts that were answered and whose close is known."""
     evaluations: list[Evaluation]
+    next_before: str | None = None
+    """Ask again with this as `before` for those before; null where there are none."""
 
 
 class CompareWindow(Shape):
@@ -461,6 +466,8 @@ class DriftReports(Shape):
     """Drift reports, newest first."""
 
     reports: list[DriftReport]
+    next_before: int | None = None
+    """Ask again with this as `before` for those before; null where there are none."""
 
 
 class RunRequest(Shape):
@@ -473,6 +480,8 @@ class RunRequest(Shape):
     """Ingestion: from here on, instead of as far back as the settings say."""
     end: Moment | None = None
     """Ingestion: up to here, instead of up to now."""
+    again: Annotated[bool, Strict()] = False
+    """Ingestion: ask for what is stored and for confirmed gaps too, and keep what the venue says now."""
 
 
 class Run(Shape):
@@ -511,6 +520,8 @@ class Runs(Shape):
     """Runs and waiting requests, newest first."""
 
     runs: list[Run]
+    next_before: str | None = None
+    """Ask again with this as `before` for those before; null where there are none."""
 
 
 class VenueState(Shape):

@@ -288,6 +288,13 @@ def run(row: RunRow, now: datetime) -> api.Run:
     )
 
 
+def runs(rows: Sequence[RunRow], now: datetime, *, more: bool) -> api.Runs:
+    """Return a page of waiting requests and runs; `more` when there are others behind it."""
+    last = rows[-1] if more else None
+    place = None if last is None else f"request-{last.request_id}" if last.id is None else f"run-{last.id}"
+    return api.Runs(runs=[run(row, now) for row in rows], next_before=place)
+
+
 def _eta(row: RunRow, rate: float | None) -> float | None:
     if row.state != "running" or row.target is None or rate is None:
         return None

@@ -304,7 +304,7 @@ EXAMPLES: Mapping[str, Example] = {
             horizons=[1, 5],
         ),
     ),
-    "list_models": Example(api.ModelVersions(models=[_MODEL]), {"limit": 1}),
+    "list_models": Example(api.ModelVersions(models=[_MODEL], next_before=MODEL), {"limit": 1}, errors=(NotFound,)),
     "read_model": Example(_MODEL, {"model_version": MODEL}, errors=(NotFound,)),
     "promote_model": Example(
         _MODEL,
@@ -319,7 +319,7 @@ EXAMPLES: Mapping[str, Example] = {
             evaluations=[api.Evaluation(model_version=MODEL, created_at=_CUTOFF, champion=True, scores=[_SCORE])],
         ),
         {"series": SERIES, "limit": 1},
-        errors=(UnknownSeries,),
+        errors=(UnknownSeries, NotFound),
     ),
     "list_drift": Example(
         api.DriftReports(
@@ -338,13 +338,14 @@ EXAMPLES: Mapping[str, Example] = {
                     columns=[api.ColumnDrift(name="volatility_96", score=0.31, threshold=0.42, drifted=False)],
                     report="/v1/drift/4/report",
                 )
-            ]
+            ],
+            next_before=4,
         ),
         {"venue": "binance", "interval": "15m", "limit": 1},
         errors=(UsageError,),
     ),
     "read_drift_page": Example("<!doctype html>...", {"report_id": 4}, errors=(NotFound,)),
-    "list_runs": Example(api.Runs(runs=[_RUN]), {"limit": 1, "job": "training", "request_id": 3}),
+    "list_runs": Example(api.Runs(runs=[_RUN], next_before="run-7"), {"limit": 1, "job": "training", "request_id": 3}),
     "read_run": Example(_RUN, {"run_id": 7}, errors=(NotFound,)),
     "request_run": Example(
         _WAITING,
@@ -377,9 +378,18 @@ LINKS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
         "run": ("list_runs", "request_id", "$response.body#/request_id"),
         "cancel": ("cancel_request", "request_id", "$response.body#/request_id"),
     },
-    "list_models": {"model": ("read_model", "model_version", "$response.body#/models/0/id")},
-    "list_drift": {"page": ("read_drift_page", "report_id", "$response.body#/reports/0/id")},
-    "list_runs": {"run": ("read_run", "run_id", "$response.body#/runs/0/id")},
+    "list_models": {
+        "model": ("read_model", "model_version", "$response.body#/models/0/id"),
+        "before": ("list_models", "before", "$response.body#/next_before"),
+    },
+    "list_drift": {
+        "page": ("read_drift_page", "report_id", "$response.body#/reports/0/id"),
+        "before": ("list_drift", "before", "$response.body#/next_before"),
+    },
+    "list_runs": {
+        "run": ("read_run", "run_id", "$response.body#/runs/0/id"),
+        "before": ("list_runs", "before", "$response.body#/next_before"),
+    },
     "list_series": {"coverage": ("read_coverage", "series", "$response.body#/series/0/series")},
 }
 """By operation id: what an answer leads to, as operation, its parameter, and where the answer holds the value."""

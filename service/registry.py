@@ -19,17 +19,23 @@ from service.tokens import Caller, audit
 
 router = APIRouter(prefix="/v1")
 
-ModelId = Annotated[str, Path(description="As `GET /v1/models` names it", pattern=r"^[\x21-\x7e]{1,200}$")]
+_ID = r"^[\x21-\x7e]{1,200}$"
+ModelId = Annotated[str, Path(description="As `GET /v1/models` names it", pattern=_ID)]
+Before = Annotated[str | None, Query(description="The `next_before` of the page before", pattern=_ID)]
 Limit = Annotated[int, Query(ge=1, le=500, description="Only the newest N")]
 
 
 @router.get("/models")
-def list_models(board: BoardNow, limit: Limit = 50) -> api.ModelVersions:
+def list_models(board: BoardNow, limit: Limit = 50, before: Before = None) -> api.ModelVersions:
     """Return the newest model versions, why each was promoted or refused, and their hold-out scores."""
     with board.database.begin() as connection:
-        versions = models.versions(connection, limit=limit)
+        found = models.versions(connection, limit=limit + 1, before=before)
+        versions = found[:limit]
         scores = models.scores(connection, [version.id for version in versions])
-    return api.ModelVersions(models=[answers.model_version(one, scores[one.id]) for one in versions])
+    return api.ModelVersions(
+        models=[answers.model_version(one, scores[one.id]) for one in versions],
+        next_before=versions[-1].id if len(found) > limit else None,
+    )
 
 
 @router.get("/models/{model_version}")
@@ -65,13 +71,14 @@ def promote_model(
 
 
 @router.get("/evaluations")
-def list_evaluations(board: BoardNow, series: SeriesName, limit: Limit = 10) -> api.Evaluations:
+def list_evaluations(board: BoardNow, series: SeriesName, limit: Limit = 10, before: Before = None) -> api.Evaluations:
     """Return how the newest model versions scored on a series beside the yardsticks, and how the answers score live."""
     wanted = parse_series(series)
     with board.database.begin() as connection:
         candle_store.series_id(connection, wanted)
         kind = (wanted.venue, wanted.interval)
-        versions = [one for one in models.versions(connection) if (one.venue, one.interval) == kind][:limit]
+        found = models.versions(connection, limit=limit + 1, kind=kind, before=before)
+        versions = found[:limit]
         scores = models.scores(connection, [one.id for one in versions])
     known = board.series.get(wanted)
     return api.Evaluations(
@@ -80,4 +87,5 @@ def list_evaluations(board: BoardNow, series: SeriesName, limit: Limit = 10) -> 
         evaluations=[
             answers.evaluation(one, [score for score in scores[one.id] if score.series == wanted]) for one in versions
         ],
+        next_before=versions[-1].id if len(found) > limit else None,
     )

@@ -145,12 +145,16 @@ def list_drift(
     venue: Annotated[str | None, Query(pattern="^[a-z]+$", description="Such as `binance`")] = None,
     interval: Annotated[str | None, Query(description="Such as `15m`")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="The `next_before` of the page before")] = None,
 ) -> api.DriftReports:
     """Return the newest drift reports: how far features and forecasts have moved since training."""
     wanted = Interval.parse(interval) if interval is not None else None
     with board.database.begin() as connection:
-        found = drift.reports(connection, limit=limit, venue=venue, interval=wanted)
-    return api.DriftReports(reports=[answers.drift_report(report) for report in found])
+        found = drift.reports(connection, limit=limit + 1, venue=venue, interval=wanted, before=before)
+    return api.DriftReports(
+        reports=[answers.drift_report(report) for report in found[:limit]],
+        next_before=found[limit - 1].id if len(found) > limit else None,
+    )
 
 
 @router.get("/drift/{report_id}/report", response_class=HTMLResponse)

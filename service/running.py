@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from candlecast import api
 from candlecast.errors import NotFound, UsageError
 from candlecast.store import runs
-from candlecast.store.runs import RunRow
+from candlecast.store.runs import Place, RunRow
 from service import answers
 from service.asked import BoardNow, aware, configured, parse_series
 from service.asking import asking
@@ -23,20 +23,22 @@ from service.tokens import Caller, audit
 router = APIRouter(prefix="/v1")
 
 RunId = Annotated[int, Path(description="As `GET /v1/runs` names it")]
+_PLACE = r"^(request|run)-[0-9]{1,18}$"
 
 
 @router.get("/runs")
 def list_runs(
     board: BoardNow,
     limit: Annotated[int, Query(ge=1, le=500, description="Only the newest N")] = 50,
-    job: api.JobName | None = None,
+    job: api.ScheduledJob | None = None,
     request_id: Annotated[int | None, Query(description="Only of this request")] = None,
+    before: Annotated[str | None, Query(pattern=_PLACE, description="The `next_before` of the page before")] = None,
 ) -> api.Runs:
-    """Return waiting requests and runs, newest first."""
+    """Return waiting requests and then runs, both newest first."""
+    place = _place(before) if before is not None else None
     with board.database.begin() as connection:
-        rows = runs.recent(connection, limit=limit, job=job, request_id=request_id)
-    now = datetime.now(UTC)
-    return api.Runs(runs=[answers.run(row, now) for row in rows])
+        rows = runs.recent(connection, limit=limit + 1, job=job, request_id=request_id, before=place)
+    return answers.runs(rows[:limit], datetime.now(UTC), more=len(rows) > limit)
 
 
 @router.get("/runs/{run_id}")
@@ -57,21 +59,35 @@ def request_run(
 
     Ingestion may name series that are not configured: the run adds those that their venue trades.
     """
-    parameters: dict[str, object] = {}
+    parameters = _bounds(request)
     if request.series is not None:
         known = parse_series if request.job == "ingestion" else partial(configured, board)
         parameters["series"] = [str(known(name)) for name in request.series]
-    bounds = {"start": request.start, "end": request.end}
-    moments = {name: aware(name, moment) for name, moment in bounds.items() if moment is not None}
-    if len(moments) == 2 and moments["start"] >= moments["end"]:
-        raise UsageError("start is not before end")
-    parameters |= {name: moment.isoformat() for name, moment in moments.items()}
     with board.database.begin() as connection:
         request_id = runs.ask(connection, request.job, parameters, requested_by=caller)
         row = runs.recent(connection, limit=1, request_id=request_id)[0]
     audit(http, caller, f"asked for {request.job}", run_request=request_id, **parameters)
     response.headers["Location"] = f"{asking(http.scope).prefix}/v1/runs?request_id={request_id}"
     return answers.run(row, datetime.now(UTC))
+
+
+def _bounds(request: api.RunRequest) -> dict[str, object]:
+    """Return the parameters that only ingestion knows; raise UsageError where they make no sense."""
+    bounds = {"start": request.start, "end": request.end}
+    moments = {name: aware(name, moment) for name, moment in bounds.items() if moment is not None}
+    if len(moments) == 2 and moments["start"] >= moments["end"]:
+        raise UsageError("start is not before end")
+    found: dict[str, object] = {name: moment.isoformat() for name, moment in moments.items()}
+    if request.again:
+        found["again"] = True
+    if found and request.job != "ingestion":
+        raise UsageError(f"{min(found)} is for ingestion; {request.job} decides itself which candles it reads")
+    return found
+
+
+def _place(text: str) -> Place:
+    kind, _, number = text.partition("-")
+    return Place(kind == "request", int(number))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)

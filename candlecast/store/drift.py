@@ -71,15 +71,22 @@ def record(
 
 
 def reports(
-    connection: Connection, *, limit: int, venue: str | None = None, interval: Interval | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    venue: str | None = None,
+    interval: Interval | None = None,
+    before: int | None = None,
 ) -> list[Report]:
-    """Return reports, newest first."""
+    """Return reports, newest first; only those before the report `before`."""
     d = schema.drift_report.c
     query = _reports().order_by(d.id.desc()).limit(limit)
     if venue is not None:
         query = query.where(d.venue == venue)
     if interval is not None:
         query = query.where(d.interval == str(interval))
+    if before is not None:
+        query = query.where(d.id < before)
     return [_report(row) for row in connection.execute(query)]
 
 

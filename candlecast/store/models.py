@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.candles import Interval, Series
@@ -121,11 +121,25 @@ def newest_training(connection: Connection) -> dict[str, datetime]:
     return {venue: created_at.astimezone(UTC) for venue, created_at in rows}
 
 
-def versions(connection: Connection, *, limit: int | None = None) -> list[Version]:
-    """Return model versions, newest first."""
+def versions(
+    connection: Connection,
+    *,
+    limit: int | None = None,
+    kind: tuple[str, Interval] | None = None,
+    before: str | None = None,
+) -> list[Version]:
+    """Return model versions, newest first; only of one venue and interval, only those registered before `before`.
+
+    Raises NotFound where there is no version `before`.
+    """
     m = schema.model_version.c
-    rows = connection.execute(_versions().order_by(m.recorded_at.desc()).limit(limit))
-    return [_version(row) for row in rows]
+    query = _versions().order_by(m.recorded_at.desc(), m.id.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(m.venue == kind[0], m.interval == str(kind[1]))
+    if before is not None:
+        last = connection.execute(select(m.recorded_at).where(m.id == version(connection, before).id)).scalar_one()
+        query = query.where(tuple_(m.recorded_at, m.id) < (last, before))
+    return [_version(row) for row in connection.execute(query)]
 
 
 def version(connection: Connection, model_version: str) -> Version:

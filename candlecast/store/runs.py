@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true, update
+from sqlalchemy import Connection, Row, false, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.store import schema
@@ -40,6 +40,14 @@ class RunRow:
     exit_code: int | None = None
     error_code: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the list of requests and runs: that of a request that waits, or, behind all of them, of a run."""
+
+    waits: bool
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +208,14 @@ def last_success(connection: Connection, job: str) -> datetime | None:
 
 
 def recent(
-    connection: Connection, *, limit: int, job: str | None = None, request_id: int | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    job: str | None = None,
+    request_id: int | None = None,
+    before: Place | None = None,
 ) -> list[RunRow]:
-    """Return waiting requests and runs, newest first."""
+    """Return waiting requests and then runs, both newest first; only those that come after the place `before`."""
     j, r = schema.job_run.c, schema.run_request.c
     queued = select(schema.run_request).where(r.claimed_at.is_(None), ~r.cancel).order_by(r.id.desc()).limit(limit)
     runs = _runs().order_by(j.id.desc()).limit(limit)
@@ -210,6 +223,10 @@ def recent(
         queued, runs = queued.where(r.job == job), runs.where(j.job == job)
     if request_id is not None:
         queued, runs = queued.where(r.id == request_id), runs.where(j.request_id == request_id)
+    if before is not None and before.waits:
+        queued = queued.where(r.id < before.number)
+    elif before is not None:
+        queued, runs = queued.where(false()), runs.where(j.id < before.number)
     return [*map(_waiting, connection.execute(queued)), *map(_run, connection.execute(runs))][:limit]
 
 

@@ -42,13 +42,13 @@ def test_without_a_known_token_nothing_is_asked_for(house: House, headers: dict[
 
 
 def test_an_asked_for_run_is_written_down_with_who_asked(house: House) -> None:
-    response = _ask(house, job="training", series=[str(BTC)], start="2025-09-01T02:00:00+02:00")
+    response = _ask(house, series=[str(BTC)], start="2025-09-01T02:00:00+02:00", again=True)
     assert response.status_code == 202, response.text
     answer = response.json()
     with house.database.begin() as connection:
         (row,) = runs.recent(connection, limit=10, request_id=answer["request_id"])
-    assert (row.state, row.job, row.requested_by) == ("queued", "training", "anna")
-    assert row.parameters == {"series": [str(BTC)], "start": "2025-09-01T00:00:00+00:00"}
+    assert (row.state, row.job, row.requested_by) == ("queued", "ingestion", "anna")
+    assert row.parameters == {"series": [str(BTC)], "start": "2025-09-01T00:00:00+00:00", "again": True}
     assert (answer["id"], answer["state"], answer["requested_by"]) == (None, "queued", "anna")
     assert house.get(response.headers["location"])["runs"] == [answer]
 
@@ -82,6 +82,9 @@ def test_every_token_goes_by_its_own_name(house: House) -> None:
         ({"start": "2025-09-01T00:00:00"}, 400, "usage_error", "start has no time zone"),
         ({"start": "2025-09-01T00:00:00Z", "end": "2025-09-01T00:00:00Z"}, 400, "usage_error", "not before end"),
         ({"now": True}, 422, "invalid_request", "body.now"),
+        ({"again": "yes"}, 422, "invalid_request", "body.again"),
+        ({"job": "drift", "again": True}, 400, "usage_error", "again is for ingestion; drift decides itself"),
+        ({"job": "training", "end": "2025-09-01T00:00:00Z"}, 400, "usage_error", "end is for ingestion"),
     ],
 )
 def test_a_wrong_request_is_not_written_down(
