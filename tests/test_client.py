@@ -24,6 +24,8 @@ from candlecast.api import (
     ForecastRequest,
     LatestForecast,
     LatestForecasts,
+    LedgerRow,
+    LedgerRows,
     Problem,
     Run,
     Runs,
@@ -313,15 +315,15 @@ METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
     "read_coverage": [("coverage", (SERIES, START, END))],
     "latest_prices": [("latest_prices", ())],
     "list_series": [("series", ())],
-    "list_models": [("models", (3,))],
+    "list_models": [("models", (3, "m-7"))],
     "read_model": [("model", ("m-1",))],
     "promote_model": [("promote_model", ("m-1", "better"))],
-    "list_evaluations": [("evaluations", (SERIES, 3))],
-    "list_drift": [("drift_reports", ("binance", "15m", 3))],
+    "list_evaluations": [("evaluations", (SERIES, 3, "m-7"))],
+    "list_drift": [("drift_reports", ("binance", "15m", 3, 7))],
     "read_drift_page": [("drift_page", (4,))],
-    "list_runs": [("runs", (3, "drift")), ("run", (3,))],
+    "list_runs": [("runs", (3, "drift", "run-7")), ("run", (3,))],
     "read_run": [("run_by_id", (7,))],
-    "request_run": [("request_run", ("ingestion", [SERIES], START, END))],
+    "request_run": [("request_run", ("ingestion", [SERIES], START, END, True))],
     "cancel_run": [("cancel_run", (7,))],
     "cancel_request": [("cancel_request", (3,))],
     "read_status": [("status", ())],
@@ -339,7 +341,7 @@ def test_the_clients_have_a_method_for_every_route_and_for_nothing_else() -> Non
     named = {name for methods in METHODS.values() for name, _ in methods}
     for client in (Client, AsyncClient):
         own = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
-        assert own - {"close"} == named
+        assert own - {"close", "document", "opened"} == named
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
@@ -374,6 +376,65 @@ def _call(service: Service, name: str, arguments: tuple[Any, ...], asynchronous:
         return asyncio.run(ask())
     with Client(service.url, token="secret") as client:  # noqa: S106 - made up
         return getattr(client, name)(*arguments)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_more_rows_of_the_ledger_than_the_service_gives_at_once_come_page_by_page(
+    service: Service, asynchronous: bool
+) -> None:
+    newer, older = (ledger_row(cutoff) for cutoff in (END, START))
+    service.answer(LedgerRows(forecasts=[newer] * client_base.MOST_ROWS, next_end=END))
+    service.answer(LedgerRows(forecasts=[older] * 10, next_end=START))
+    found = _call(service, "forecasts", (SERIES, 1, client_base.MOST_ROWS + 10, "champion", START), asynchronous)
+    assert found == LedgerRows(forecasts=[older] * 10 + [newer] * client_base.MOST_ROWS, next_end=START)
+    first, second = (query for _, _, query, *_ in service.asked)
+    assert (first["last"], second["last"]) == (["5000"], ["10"])
+    assert first | second == first | {"last": ["10"], "end": ["2025-09-02T00:00:00+00:00"]}
+
+
+def ledger_row(cutoff: datetime) -> LedgerRow:
+    known = {"series": SERIES, "horizon": 1, "model_version": "m-1", "role": "champion", "cutoff": cutoff}
+    times = {"target_time": END, "issued_at": cutoff}
+    numbers = {"last_close": 1.0, "close": 1.0, "p_up": None, "intervals": {}, "realised_close": None, "error": None}
+    return LedgerRow.model_validate(known | times | numbers)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_file_is_read_piece_by_piece_after_what_passes_and_with_the_token_where_it_is_wanted(
+    service: Service, asynchronous: bool
+) -> None:
+    service.answer(problem(503, "store_unavailable"), status=503)
+    service.answer(problem(401, "unauthorized"), status=401)
+    service.answer("ts,open\n" * 3, Content_Type="text/csv")
+    assert _opened(service, asynchronous) == ("text/csv", b"ts,open\n" * 3)
+    assert [query for _, _, query, *_ in service.asked] == [{"format": ["csv"]}] * 3
+    service.answers[:] = [(404, problem(404, "not_found").model_dump_json(), {})]
+    with pytest.raises(ApiError, match="not_found"):
+        _opened(service, asynchronous)
+
+
+def _opened(service: Service, asynchronous: bool) -> tuple[str, bytes]:
+    async def ask() -> tuple[str, bytes]:
+        async with (
+            AsyncClient(service.url, token="secret") as client,  # noqa: S106 - made up
+            client.opened("/v1/candles", format="csv") as answer,
+        ):
+            return answer.headers["content-type"], b"".join([piece async for piece in answer.aiter_bytes()])
+
+    if asynchronous:
+        return asyncio.run(ask())
+    with (
+        Client(service.url, token="secret") as client,  # noqa: S106 - made up
+        client.opened("/v1/candles", format="csv") as answer,
+    ):
+        return answer.headers["content-type"], b"".join(answer.iter_bytes())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_the_document_comes_as_it_is(service: Service, asynchronous: bool) -> None:
+    service.answer('{"openapi": "3.1.0"}')
+    assert _call(service, "document", (), asynchronous) == {"openapi": "3.1.0"}
+    assert service.asked[0][1] == "/openapi.json"
 
 
 def test_both_clients_take_the_same_arguments() -> None:

@@ -29,13 +29,13 @@ def _serve(settings: Settings) -> int:
     # Seconds of imports: only once it is clear that the screen can start.
     import uvicorn
 
+    from candlecast.client import Client
     from ui.app import create_app
-    from ui.reader import Reader
 
     own = settings.api_token.get_secret_value() if settings.api_token else None
 
-    def connect(token: str | None) -> Reader:
-        return Reader(settings.api_base_url, own or token)
+    def connect(token: str | None) -> Client:
+        return Client(settings.api_base_url, own or token)
 
     exit_cleanly_on_sigterm()
     app = create_app(connect)

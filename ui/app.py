@@ -16,11 +16,11 @@ from typing import Any, Final
 import gradio as gr
 from fastapi import FastAPI
 
+from candlecast.client import Client
 from ui import panels
 from ui.files import routes
 from ui.format import Language
 from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
-from ui.reader import Reader
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
 from ui.tabs.data import DataTab
@@ -38,7 +38,7 @@ _STATIC = Path(__file__).parent / "static"
 _TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab, OwnTab, ReadingTab)
 
 
-def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:
+def create_app(connect: Callable[[str | None], Client]) -> FastAPI:
     """Return the ASGI app: the page at `/`, health at `/healthz`. `connect` makes a client with a token or without."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -70,7 +70,7 @@ def create_app(connect: Callable[[str | None], Reader]) -> FastAPI:
 class Page:
     """The frame around the tabs: header, pickers, refresh; and which tab is drawn."""
 
-    def __init__(self, connect: Callable[[str | None], Reader]) -> None:
+    def __init__(self, connect: Callable[[str | None], Client]) -> None:
         self.shared = Shared(connect, connect(None))
         self.tabs: dict[str, Tab] = {kind.name: kind(self.shared) for kind in _TABS}
         with gr.Blocks(title="candlecast", analytics_enabled=False, fill_width=True) as self.blocks:

@@ -10,16 +10,15 @@ import httpx
 from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.responses import Response, StreamingResponse
 
-from candlecast.client import ApiError, ServiceAway
+from candlecast.client import ApiError, Client, ServiceAway
 from ui.own_candles import sample
-from ui.reader import Reader
 
 _SAMPLE: Final = 600
 _ATTACHED: Final = {"Content-Disposition": 'attachment; filename="candles.csv"'}
 _PASSED_ON: Final = ("content-type", "content-disposition", "content-security-policy", "referrer-policy")
 
 
-def routes(reader: Reader) -> APIRouter:
+def routes(reader: Client) -> APIRouter:
     """Return the routes `files/ledger.csv`, `files/ledger.parquet`, `files/sample.csv` and `files/drift/{id}`."""
     router = APIRouter(prefix="/files")
 
@@ -29,7 +28,7 @@ def routes(reader: Reader) -> APIRouter:
         series: Annotated[str, Query(max_length=100)],
         horizon: Annotated[int, Query(ge=1)] = 1,
     ) -> StreamingResponse:
-        return _passed(reader.file("/v1/forecasts", series=series, horizon=horizon, format=kind))
+        return _passed(reader.opened("/v1/forecasts", series=series, horizon=horizon, format=kind))
 
     @router.get("/sample.csv")
     def sample_candles(series: Annotated[str, Query(max_length=100)]) -> Response:
@@ -43,7 +42,7 @@ def routes(reader: Reader) -> APIRouter:
 
     @router.get("/drift/{report}")
     def drift(report: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> StreamingResponse:
-        return _passed(reader.file(f"/v1/drift/{report}/report"))
+        return _passed(reader.opened(f"/v1/drift/{report}/report"))
 
     return router
 
@@ -54,8 +53,8 @@ def _passed(opened: AbstractContextManager[httpx.Response]) -> StreamingResponse
         answer = held.enter_context(opened)
     except ApiError as error:
         raise HTTPException(error.status, error.message) from None
-    except httpx.TransportError:
-        raise HTTPException(502, "the service does not answer") from None
+    except ServiceAway as error:
+        raise HTTPException(502, error.message) from None
     headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
 
     def pieces() -> Iterator[bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -41,6 +42,16 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient({self._base_url!r}, token={'given' if self._token else None})"
 
+    @property
+    def address(self) -> str:
+        """Where the service is."""
+        return self._base_url
+
+    @property
+    def has_token(self) -> bool:
+        """Whether this client may ask for what changes something."""
+        return self._token is not None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -66,9 +77,18 @@ class AsyncClient:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> api.LedgerRows:
-        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said."""
-        asked: dict[str, Query] = {"series": series, "horizon": horizon, "last": last}
-        return await self._get(api.LedgerRows, "/v1/forecasts", **asked, role=role, start=start, end=end)
+        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said.
+
+        More of them than the service gives at once are asked for page by page.
+        """
+        asked: dict[str, Query] = {"series": series, "horizon": horizon, "role": role, "start": start}
+        rows: list[api.LedgerRow] = []
+        while True:
+            count = min(last - len(rows), base.MOST_ROWS)
+            page = await self._get(api.LedgerRows, "/v1/forecasts", **asked, last=count, end=end)
+            rows, end = page.forecasts + rows, page.next_end
+            if end is None or len(rows) >= last:
+                return api.LedgerRows(forecasts=rows, next_end=end)
 
     async def forecasts_file(
         self,
@@ -111,9 +131,9 @@ class AsyncClient:
         """Return all series with their freshness."""
         return await self._get(api.SeriesList, "/v1/series")
 
-    async def models(self, limit: int | None = None) -> api.ModelVersions:
+    async def models(self, limit: int | None = None, before: str | None = None) -> api.ModelVersions:
         """Return the registry, newest first."""
-        return await self._get(api.ModelVersions, "/v1/models", limit=limit)
+        return await self._get(api.ModelVersions, "/v1/models", limit=limit, before=before)
 
     async def model(self, model_version: str) -> api.ModelVersion:
         """Return one model version."""
@@ -124,23 +144,28 @@ class AsyncClient:
         path = f"/v1/models/{base.segment(model_version)}/promote"
         return await self._post(api.ModelVersion, path, api.Promotion(reason=reason))
 
-    async def evaluations(self, series: str, limit: int) -> api.Evaluations:
+    async def evaluations(self, series: str, limit: int, before: str | None = None) -> api.Evaluations:
         """Return how a series was forecast, live and on hold-outs."""
-        return await self._get(api.Evaluations, "/v1/evaluations", series=series, limit=limit)
+        return await self._get(api.Evaluations, "/v1/evaluations", series=series, limit=limit, before=before)
 
     async def drift_reports(
-        self, venue: str | None = None, interval: str | None = None, limit: int | None = None
+        self,
+        venue: str | None = None,
+        interval: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
     ) -> api.DriftReports:
         """Return drift reports, newest first."""
-        return await self._get(api.DriftReports, "/v1/drift", venue=venue, interval=interval, limit=limit)
+        asked: dict[str, Query] = {"venue": venue, "interval": interval, "limit": limit, "before": before}
+        return await self._get(api.DriftReports, "/v1/drift", **asked)
 
     async def drift_page(self, report_id: int) -> str:
         """Return the HTML page of a drift report."""
         return (await self._read(f"/v1/drift/{report_id}/report")).text
 
-    async def runs(self, limit: int = 20, job: api.JobName | None = None) -> api.Runs:
-        """Return runs and waiting requests, newest first."""
-        return await self._get(api.Runs, "/v1/runs", limit=limit, job=job)
+    async def runs(self, limit: int = 20, job: api.ScheduledJob | None = None, before: str | None = None) -> api.Runs:
+        """Return waiting requests and then runs, both newest first."""
+        return await self._get(api.Runs, "/v1/runs", limit=limit, job=job, before=before)
 
     async def run(self, request_id: int) -> api.Run | None:
         """Return the run that answers a request, or the request while it waits; None when neither is known."""
@@ -157,12 +182,14 @@ class AsyncClient:
         series: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        again: bool = False,
     ) -> api.Run:
         """Ask for a run of `job`, over all series or only those given; ingestion of start <= open_time < end.
 
-        Needs a token.
+        With `again` ingestion also asks for what is stored. Needs a token.
         """
-        body = api.RunRequest(job=job, series=list(series) if series is not None else None, start=start, end=end)
+        names = list(series) if series is not None else None
+        body = api.RunRequest(job=job, series=names, start=start, end=end, again=again)
         return await self._post(api.Run, "/v1/runs", body)
 
     async def cancel_run(self, run_id: int) -> api.Run:
@@ -177,37 +204,57 @@ class AsyncClient:
         """Return the state of the whole product."""
         return await self._get(api.ServiceStatus, "/v1/status")
 
+    async def document(self) -> dict[str, Any]:
+        """Return the service's own description of its routes, as OpenAPI."""
+        found: dict[str, Any] = (await self._read("/openapi.json")).json()
+        return found
+
+    @asynccontextmanager
+    async def opened(self, path: str, **query: Query) -> AsyncIterator[httpx.Response]:
+        """Open an answer for reading it piece by piece: a file that is too large to hold, or to pass on."""
+        answer = await self._fetched(path, base.query(query), stream=True)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
     async def _get(self, shape: type[Answer], path: str, **query: Query) -> Answer:
         return base.parsed(shape, await self._read(path, **query))
 
     async def _read(self, path: str, **query: Query) -> httpx.Response:
-        params = base.query(query)
+        return await self._fetched(path, base.query(query), stream=False)
+
+    async def _fetched(self, path: str, params: Mapping[str, Any], *, stream: bool) -> httpx.Response:
         for pause in base.PAUSES:
             try:
-                return await self._read_once(path, params)
+                return await self._fetched_once(path, params, stream=stream)
             except (ApiError, ServiceAway) as error:
                 await asyncio.sleep(base.pause_before_next(error, pause))
-        return await self._read_once(path, params)
+        return await self._fetched_once(path, params, stream=stream)
 
-    async def _read_once(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+    async def _fetched_once(self, path: str, params: Mapping[str, Any], *, stream: bool) -> httpx.Response:
         try:
-            return await self._send("GET", path, params=params, headers=self._authorization(self._reads_with_token))
+            headers = self._authorization(self._reads_with_token)
+            return await self._send("GET", path, params=params, headers=headers, stream=stream)
         except base.TokenNeeded:
             if self._reads_with_token or not self._token:
                 raise
         self._reads_with_token = True
-        return await self._send("GET", path, params=params, headers=self._authorization(True))
+        return await self._send("GET", path, params=params, headers=self._authorization(True), stream=stream)
 
     async def _post(self, shape: type[Answer], path: str, body: api.Shape | None = None) -> Answer:
-        content = body.model_dump(mode="json", exclude_none=True) if body is not None else None
+        content = body.model_dump(mode="json", exclude_defaults=True) if body is not None else None
         return base.parsed(shape, await self._send("POST", path, json=content, headers=self._authorization(True)))
 
     def _authorization(self, wanted: bool) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if wanted and self._token else {}
 
-    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def _send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        request = self._http.build_request(method, path, **options)
         try:
-            answer = await self._http.request(method, path, **options)
+            answer = await self._http.send(request, stream=stream)
+            if not answer.is_success:
+                await answer.aread()
         except httpx.TransportError as error:
             raise base.away(self._base_url, error) from None
         base.require_success(answer)

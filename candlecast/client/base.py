@@ -22,6 +22,9 @@ from candlecast.errors import CandlecastError, TemporaryError
 PAUSES = (0.1, 0.3)
 """Seconds before the second and third attempt: a reader is waiting."""
 
+MOST_ROWS = 5000
+"""As many rows of the ledger as the service gives at once."""
+
 _TEMPORARY = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 1.0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -46,6 +47,16 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._base_url!r}, token={'given' if self._token else None})"
 
+    @property
+    def address(self) -> str:
+        """Where the service is."""
+        return self._base_url
+
+    @property
+    def has_token(self) -> bool:
+        """Whether this client may ask for what changes something."""
+        return self._token is not None
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -71,9 +82,18 @@ class Client:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> api.LedgerRows:
-        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said."""
-        asked: dict[str, Query] = {"series": series, "horizon": horizon, "last": last}
-        return self._get(api.LedgerRows, "/v1/forecasts", **asked, role=role, start=start, end=end)
+        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said.
+
+        More of them than the service gives at once are asked for page by page.
+        """
+        asked: dict[str, Query] = {"series": series, "horizon": horizon, "role": role, "start": start}
+        rows: list[api.LedgerRow] = []
+        while True:
+            count = min(last - len(rows), base.MOST_ROWS)
+            page = self._get(api.LedgerRows, "/v1/forecasts", **asked, last=count, end=end)
+            rows, end = page.forecasts + rows, page.next_end
+            if end is None or len(rows) >= last:
+                return api.LedgerRows(forecasts=rows, next_end=end)
 
     def forecasts_file(
         self,
@@ -116,9 +136,9 @@ class Client:
         """Return all series with their freshness."""
         return self._get(api.SeriesList, "/v1/series")
 
-    def models(self, limit: int | None = None) -> api.ModelVersions:
+    def models(self, limit: int | None = None, before: str | None = None) -> api.ModelVersions:
         """Return the registry, newest first."""
-        return self._get(api.ModelVersions, "/v1/models", limit=limit)
+        return self._get(api.ModelVersions, "/v1/models", limit=limit, before=before)
 
     def model(self, model_version: str) -> api.ModelVersion:
         """Return one model version."""
@@ -129,23 +149,28 @@ class Client:
         path = f"/v1/models/{base.segment(model_version)}/promote"
         return self._post(api.ModelVersion, path, api.Promotion(reason=reason))
 
-    def evaluations(self, series: str, limit: int) -> api.Evaluations:
+    def evaluations(self, series: str, limit: int, before: str | None = None) -> api.Evaluations:
         """Return how a series was forecast, live and on hold-outs."""
-        return self._get(api.Evaluations, "/v1/evaluations", series=series, limit=limit)
+        return self._get(api.Evaluations, "/v1/evaluations", series=series, limit=limit, before=before)
 
     def drift_reports(
-        self, venue: str | None = None, interval: str | None = None, limit: int | None = None
+        self,
+        venue: str | None = None,
+        interval: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
     ) -> api.DriftReports:
         """Return drift reports, newest first."""
-        return self._get(api.DriftReports, "/v1/drift", venue=venue, interval=interval, limit=limit)
+        asked: dict[str, Query] = {"venue": venue, "interval": interval, "limit": limit, "before": before}
+        return self._get(api.DriftReports, "/v1/drift", **asked)
 
     def drift_page(self, report_id: int) -> str:
         """Return the HTML page of a drift report."""
         return self._read(f"/v1/drift/{report_id}/report").text
 
-    def runs(self, limit: int = 20, job: api.JobName | None = None) -> api.Runs:
-        """Return runs and waiting requests, newest first."""
-        return self._get(api.Runs, "/v1/runs", limit=limit, job=job)
+    def runs(self, limit: int = 20, job: api.ScheduledJob | None = None, before: str | None = None) -> api.Runs:
+        """Return waiting requests and then runs, both newest first."""
+        return self._get(api.Runs, "/v1/runs", limit=limit, job=job, before=before)
 
     def run(self, request_id: int) -> api.Run | None:
         """Return the run that answers a request, or the request while it waits; None when neither is known."""
@@ -162,12 +187,14 @@ class Client:
         series: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        again: bool = False,
     ) -> api.Run:
         """Ask for a run of `job`, over all series or only those given; ingestion of start <= open_time < end.
 
-        Needs a token.
+        With `again` ingestion also asks for what is stored. Needs a token.
         """
-        body = api.RunRequest(job=job, series=list(series) if series is not None else None, start=start, end=end)
+        names = list(series) if series is not None else None
+        body = api.RunRequest(job=job, series=names, start=start, end=end, again=again)
         return self._post(api.Run, "/v1/runs", body)
 
     def cancel_run(self, run_id: int) -> api.Run:
@@ -182,37 +209,57 @@ class Client:
         """Return the state of the whole product."""
         return self._get(api.ServiceStatus, "/v1/status")
 
+    def document(self) -> dict[str, Any]:
+        """Return the service's own description of its routes, as OpenAPI."""
+        found: dict[str, Any] = self._read("/openapi.json").json()
+        return found
+
+    @contextmanager
+    def opened(self, path: str, **query: Query) -> Iterator[httpx.Response]:
+        """Open an answer for reading it piece by piece: a file that is too large to hold, or to pass on."""
+        answer = self._fetched(path, base.query(query), stream=True)
+        try:
+            yield answer
+        finally:
+            answer.close()
+
     def _get(self, shape: type[Answer], path: str, **query: Query) -> Answer:
         return base.parsed(shape, self._read(path, **query))
 
     def _read(self, path: str, **query: Query) -> httpx.Response:
-        params = base.query(query)
+        return self._fetched(path, base.query(query), stream=False)
+
+    def _fetched(self, path: str, params: Mapping[str, Any], *, stream: bool) -> httpx.Response:
         for pause in base.PAUSES:
             try:
-                return self._read_once(path, params)
+                return self._fetched_once(path, params, stream=stream)
             except (ApiError, ServiceAway) as error:
                 time.sleep(base.pause_before_next(error, pause))
-        return self._read_once(path, params)
+        return self._fetched_once(path, params, stream=stream)
 
-    def _read_once(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+    def _fetched_once(self, path: str, params: Mapping[str, Any], *, stream: bool) -> httpx.Response:
         try:
-            return self._send("GET", path, params=params, headers=self._authorization(self._reads_with_token))
+            headers = self._authorization(self._reads_with_token)
+            return self._send("GET", path, params=params, headers=headers, stream=stream)
         except base.TokenNeeded:
             if self._reads_with_token or not self._token:
                 raise
         self._reads_with_token = True
-        return self._send("GET", path, params=params, headers=self._authorization(True))
+        return self._send("GET", path, params=params, headers=self._authorization(True), stream=stream)
 
     def _post(self, shape: type[Answer], path: str, body: api.Shape | None = None) -> Answer:
-        content = body.model_dump(mode="json", exclude_none=True) if body is not None else None
+        content = body.model_dump(mode="json", exclude_defaults=True) if body is not None else None
         return base.parsed(shape, self._send("POST", path, json=content, headers=self._authorization(True)))
 
     def _authorization(self, wanted: bool) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if wanted and self._token else {}
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        request = self._http.build_request(method, path, **options)
         try:
-            answer = self._http.request(method, path, **options)
+            answer = self._http.send(request, stream=stream)
+            if not answer.is_success:
+                answer.read()
         except httpx.TransportError as error:
             raise base.away(self._base_url, error) from None
         base.require_success(answer)

@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from candlecast.client import Client
 from ui.files import routes
-from ui.reader import Reader
 
 CSV = b"cutoff,close\n2025-10-14T16:00:00Z,112892.2\n"
 PAGE = b"<!doctype html><title>drift</title>"
@@ -52,7 +52,7 @@ def screen() -> Iterator[TestClient]:
     thread = Thread(target=server.serve_forever)
     thread.start()
     app = FastAPI()
-    with Reader(f"http://127.0.0.1:{server.server_port}") as reader, TestClient(app) as browser:
+    with Client(f"http://127.0.0.1:{server.server_port}") as reader, TestClient(app) as browser:
         app.include_router(routes(reader))
         yield browser
     server.shutdown()
@@ -86,6 +86,6 @@ def test_what_the_service_refuses_is_refused_with_its_status(screen: TestClient)
 
 def test_service_that_is_away_is_a_bad_gateway() -> None:
     app = FastAPI()
-    with Reader("http://127.0.0.1:9") as reader, TestClient(app) as browser:
+    with Client("http://127.0.0.1:9") as reader, TestClient(app) as browser:
         app.include_router(routes(reader))
         assert browser.get("/files/drift/3").status_code == 502

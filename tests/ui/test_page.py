@@ -27,7 +27,7 @@ from candlecast.api import (
     SeriesList,
     Shape,
 )
-from candlecast.client import ApiError, ServiceAway, TokenNeeded
+from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
 from candlecast.client import base as client_base
 from tests.ui.making import (
     CUTOFF,
@@ -48,7 +48,6 @@ from ui import runs
 from ui.app import Page, create_app
 from ui.format import when
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
-from ui.reader import Reader
 from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
 
 
@@ -89,13 +88,13 @@ def service() -> Service:
 
 
 @pytest.fixture
-def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(client_base, "PAUSES", ())
-    with Reader("http://service", transport=httpx.MockTransport(service)) as opened:
+    with Client("http://service", transport=httpx.MockTransport(service)) as opened:
         yield opened
 
 
-def test_look_gathers_everything_with_the_venue_s_clock(client: Reader) -> None:
+def test_look_gathers_everything_with_the_venue_s_clock(client: Client) -> None:
     seen = look(client, SERIES, 5, None)
     assert [f.horizon for f in seen.forecasts] == [1, 5]
     assert seen.forecast is not None
@@ -105,7 +104,7 @@ def test_look_gathers_everything_with_the_venue_s_clock(client: Reader) -> None:
     assert seen.decimals == 2
 
 
-def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Service, client: Reader) -> None:
+def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Service, client: Client) -> None:
     first = look(client, SERIES, 1, None)
     service.asked.clear()
     look(client, SERIES, 1, first)
@@ -117,7 +116,7 @@ def test_second_look_asks_for_candles_again_only_when_one_has_closed(service: Se
     assert "/v1/candles" in service.asked
 
 
-def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Service, client: Reader) -> None:
+def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Service, client: Client) -> None:
     early = CUTOFF - 2 * STEP
     behind = LatestForecasts(forecasts=[forecast(1, cutoff=early, target_time=early + STEP)])
     service.answers["/v1/forecasts/latest"] = behind
@@ -127,7 +126,7 @@ def test_candle_that_closed_after_the_cutoff_waits_for_its_forecast(service: Ser
     assert len(seen.candles.volume) == 10
 
 
-def test_abstention_keeps_all_candles(service: Service, client: Reader) -> None:
+def test_abstention_keeps_all_candles(service: Service, client: Client) -> None:
     early = CUTOFF - 2 * STEP
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[abstained("stale", cutoff=early)])
     seen = look(client, SERIES, 1, None)
@@ -135,7 +134,7 @@ def test_abstention_keeps_all_candles(service: Service, client: Reader) -> None:
     assert len(seen.candles.open_time) == 12
 
 
-def test_forecast_goes_on_when_only_the_database_is_away(service: Service, client: Reader) -> None:
+def test_forecast_goes_on_when_only_the_database_is_away(service: Service, client: Client) -> None:
     first = look(client, SERIES, 1, None)
     service.fail("/v1/series", "/v1/candles", "/v1/forecasts")
     later = CUTOFF + STEP
@@ -147,26 +146,26 @@ def test_forecast_goes_on_when_only_the_database_is_away(service: Service, clien
     assert seen.candles == first.candles
 
 
-def test_series_without_candles_is_a_look_without_a_chart(service: Service, client: Reader) -> None:
+def test_series_without_candles_is_a_look_without_a_chart(service: Service, client: Client) -> None:
     service.fail("/v1/candles", how=404)
     seen = look(client, SERIES, 1, None)
     assert seen.candles is None
     assert seen.ledger == ()
 
 
-def test_empty_service_is_a_look_without_series(service: Service, client: Reader) -> None:
+def test_empty_service_is_a_look_without_series(service: Service, client: Client) -> None:
     service.answers["/v1/series"] = SeriesList(series=[], horizons=[1])
     seen = look(client, None, None, None)
     assert seen.series is None
     assert seen.forecast is None
 
 
-def test_status_may_fail_alone(service: Service, client: Reader) -> None:
+def test_status_may_fail_alone(service: Service, client: Client) -> None:
     service.fail("/v1/status", how=500)
     assert look(client, SERIES, 1, None).now == NOW  # then the forecast's own clock counts
 
 
-def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Service, client: Reader) -> None:
+def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Service, client: Client) -> None:
     assert look(client, SERIES, 1, None).challenger is None
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
     seen = look(client, SERIES, 1, None)
@@ -174,7 +173,7 @@ def test_challenger_is_looked_up_only_where_the_baseline_answers(service: Servic
     assert seen.challenger.kind == "xgboost"
 
 
-def test_challenger_of_another_interval_is_not_ours(service: Service, client: Reader) -> None:
+def test_challenger_of_another_interval_is_not_ours(service: Service, client: Client) -> None:
     other = challenger(None).model_copy(update={"interval": "1h"})
     service.answers["/v1/models"] = ModelVersions(models=[other])
     service.answers["/v1/forecasts/latest"] = LatestForecasts(forecasts=[baseline()])
@@ -192,7 +191,7 @@ def test_pick_prefers_what_was_wanted_then_alike_then_what_has_a_champion() -> N
     assert pick(SeriesList(series=[], horizons=[1]), names[1]) is None
 
 
-def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Reader) -> None:
+def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Client) -> None:
     session = Session()
     refresh(session, client, View(), SERIES, 1)
     before = session.snapshot
@@ -205,7 +204,7 @@ def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service:
     assert "What you see is from" in said
 
 
-def test_trouble_ends_with_the_next_good_answer(service: Service, client: Reader) -> None:
+def test_trouble_ends_with_the_next_good_answer(service: Service, client: Client) -> None:
     session = Session(trouble=ServiceAway("away"))
     refresh(session, client, View(), SERIES, 1)
     assert session.trouble is None
@@ -226,7 +225,7 @@ def test_each_trouble_has_its_sentence(code: str, http: int, said: str) -> None:
     assert session.trouble_line("en", 5).startswith(said)
 
 
-def test_answer_to_an_older_choice_is_dropped(service: Service, client: Reader) -> None:
+def test_answer_to_an_older_choice_is_dropped(service: Service, client: Client) -> None:
     session = Session()
     mark = session.begin()
     session.begin()
@@ -336,7 +335,7 @@ def follow(states: list[Run | int], **options: Any) -> list[str]:
         return httpx.Response(202 if request.method == "POST" else 200, text=shape.model_dump_json())
 
     ticks = iter(float(second) for second in range(1000))
-    with Reader("http://service", transport=httpx.MockTransport(answer)) as client:
+    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
         watched = runs.follow(client, "ingestion", None, sleep=lambda _: None, clock=lambda: next(ticks), **options)
         return [run.state for run, _ in watched]
 
@@ -380,7 +379,7 @@ def controls(session: Session) -> tuple[Any, ...]:
 
 
 def connect(service: Service) -> Any:
-    return lambda token: Reader("http://service", token or "known", transport=httpx.MockTransport(service))
+    return lambda token: Client("http://service", token or "known", transport=httpx.MockTransport(service))
 
 
 def test_app_answers_health_and_serves_the_page_with_its_own_icon(service: Service) -> None:
@@ -429,7 +428,7 @@ def test_link_opens_its_tab_and_unknown_words_open_the_first() -> None:
     assert restored('{"tab": "nowhere", "palette": "pink", "every": 1, "zone": "local"}')[0] == View(every=3)
 
 
-def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(client: Reader) -> None:
+def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(client: Client) -> None:
     session = Session()
     refresh(session, client, View(zone="America/Sao_Paulo"), SERIES, 1)
     assert session.snapshot is not None
@@ -438,7 +437,7 @@ def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(client: R
     assert View(zone="Not/There").place == UTC
 
 
-def test_what_a_tab_found_is_kept_for_its_next_look(client: Reader) -> None:
+def test_what_a_tab_found_is_kept_for_its_next_look(client: Client) -> None:
     session, seen = Session(), []
 
     def gather(_: Snapshot, before: object) -> object:

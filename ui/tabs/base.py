@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from candlecast.api import JobName
-from candlecast.client import ApiError, ServiceAway
+from candlecast.client import ApiError, Client, ServiceAway
 from ui import runs
 from ui.page import Session, View, read
-from ui.reader import Reader
 from ui.snapshot import Snapshot
 from ui.words import words
 
@@ -27,8 +26,8 @@ LOOK = "(...args) => candlecast.look(args)"
 class Shared:
     """What every tab uses of the page: the service, the controls that all have in common, the token."""
 
-    connect: Callable[[str | None], Reader]
-    reader: Reader
+    connect: Callable[[str | None], Client]
+    reader: Client
     """One pool of connections for everything that only reads."""
     inputs: list[Any] = field(default_factory=list)
     """The controls in the order of `ui.page.read`."""

@@ -33,7 +33,7 @@ class ReadingTab(Tab):
         if isinstance(before, tuple):
             return before
         try:
-            return reading.routes(self.shared.reader.endpoints())
+            return reading.routes(self.shared.reader.document())
         except ApiError:
             return ()
 
