@@ -31,6 +31,7 @@ def test_the_page_shows_a_forecast_and_the_next_candle_without_a_reload(screen_u
         assert verdict.inner_text().strip()
         assert "BTC-USDT" in screen.page.locator("#verdict-card").inner_text()
         assert "80" in screen.page.locator("#cards").inner_text()
+        assert "What drove this forecast" in screen.page.locator("#drivers").inner_text()
         first = eventually(lambda: cutoff(screen))
         screen.picture("forecast-1440-light")
         eventually(lambda: cutoff(screen) != first)

@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from candlecast.api import (
+    Explanation,
     LatestForecasts,
     LatestPrices,
     LedgerRows,
@@ -413,6 +414,18 @@ def test_forecast_now_asks_for_candles_of_this_series_when_one_is_due(service: S
     assert "does not know this token" in said[-1]
     assert service.asked[-1] == "/v1/runs"
     assert not session.asking
+
+
+def test_what_drove_a_forecast_is_asked_once_for_all_pages_and_again_after_a_failure(service: Service) -> None:
+    page, path = Page(connect(service)), "/v1/forecasts/latest/explanation"
+    service.answers[path] = 409
+    assert page._forecast.gather(snapshot(), View(), None) is None
+    service.answers[path] = Explanation(series=SERIES, horizon=1, status="ok", cutoff=CUTOFF)
+    found = [page._forecast.gather(snapshot(), View(), None) for _ in range(2)]
+    assert found == [service.answers[path]] * 2
+    assert service.asked.count(path) == 2
+    assert page._forecast.gather(snapshot(baseline()), View(), None) is None
+    assert service.asked.count(path) == 2
 
 
 def test_service_without_its_database_is_starting_and_one_that_is_away_is_not() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
 from gradio.components.plot import PlotData
 
+from candlecast.api import Explanation
 from candlecast.client import ApiError, ServiceAway
 from ui import panels, runs, table
 from ui.chart import candle_rows
+from ui.drivers import drivers_panel
 from ui.format import when
 from ui.markup import ticking
 from ui.page import Session, View, figure_json, read
@@ -22,6 +25,7 @@ from ui.verdict import plain_card, verdict_card
 from ui.words import words
 
 _WAIT_FOR_FORECAST = 20.0
+_EXPLAINED = 64
 
 
 class ForecastTab(Tab):
@@ -32,6 +36,7 @@ class ForecastTab(Tab):
     def build(self) -> None:
         """Make the components."""
         say = words("en")
+        self._explained = lru_cache(maxsize=_EXPLAINED)(self._explain)
         self._chips = gr.HTML(elem_id="chips")
         self._now = gr.Button("Forecast now", variant="primary", elem_id="now")
         self._asked = gr.HTML(elem_id="asked")
@@ -41,6 +46,7 @@ class ForecastTab(Tab):
             self._chart()
             with gr.Column(elem_id="side"):
                 self._next = gr.HTML(panels.next_candle(None, "en"), elem_id="next")
+                self._drivers = gr.HTML(elem_id="drivers")
                 self._written = gr.HTML(panels.written_down(None, "en"), elem_id="written")
 
     def _chart(self) -> None:
@@ -78,13 +84,28 @@ class ForecastTab(Tab):
         """Return everything that is drawn."""
         return [
             self._chips, self._now, self._asked, self._verdict, self._cards, self._legend, self.past, self.style,
-            self._reset, self._plot, self._table, self._next, self._written,
+            self._reset, self._plot, self._table, self._next, self._drivers, self._written,
         ]  # fmt: skip
+
+    def gather(self, snapshot: Snapshot, view: View, before: object) -> Explanation | None:
+        """Ask what drove the forecast, once for all pages that show it; the forecast does not wait for an answer."""
+        forecast = snapshot.forecast
+        if forecast is None or forecast.status != "ok":
+            return None
+        try:
+            return self._explained(forecast.series, forecast.horizon, forecast.cutoff, forecast.model_version)
+        except (ApiError, ServiceAway):
+            return None
+
+    def _explain(self, series: str, horizon: int, *_: object) -> Explanation:
+        return self.shared.reader.explanation(series, horizon)
 
     def draw(self, session: Session, view: View) -> Updates:
         """Return the forecast of the snapshot."""
         snapshot, language, say = session.snapshot, view.language, words(view.language)
         rows = candle_rows(snapshot, view.look)
+        found = session.found.get(self.name)
+        explanation = found if isinstance(found, Explanation) else None
         return {
             **self.freshness(session, view),
             self._verdict: self._verdict_of(session, view),
@@ -92,6 +113,7 @@ class ForecastTab(Tab):
             self._plot: PlotData(type="plotly", plot=figure_json(snapshot, view.look, say["chart_alt_none"])),
             self._table: table.chart_words(snapshot, rows, language),
             self._next: panels.next_candle(snapshot, language),
+            self._drivers: drivers_panel(snapshot, explanation, language),
             self._written: panels.written_down(snapshot, language),
         }
 
