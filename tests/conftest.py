@@ -5,8 +5,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,10 +50,10 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def module_database(server_url: str, template: str) -> Iterator[Database]:
-    """Return a migrated database that the tests of a module share."""
-    with _copied(server_url, template) as url, closing(Database(url, url)) as opened:
-        yield opened
+def new_database_url(server_url: str, template: str) -> Iterator[Callable[[], str]]:
+    """Return a function that makes migrated, empty databases, which last as long as a module's tests."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(_copied(server_url, template))
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from multiprocessing import SimpleQueue, get_context
 from typing import Any
 
 import pytest
@@ -220,30 +221,48 @@ class Stage:
         return times_in([gap.span for gap in self.world.confirmed(script.series, script.window)], script.series)
 
 
+_stage: Stage
+"""That of a worker process."""
+
+
+def _open_stage(addresses: SimpleQueue[str]) -> None:
+    global _stage
+    servers: dict[str, type[BinanceServer | ArchiveServer | CoinbaseServer | KrakenServer]] = {
+        "binance": BinanceServer,
+        "binance_archive": ArchiveServer,
+        "coinbase": CoinbaseServer,
+        "kraken": KrakenServer,
+    }
+    # They last as long as the process.
+    exchanges: dict[str, Exchange] = {name: server({}, lambda: START).__enter__() for name, server in servers.items()}
+    address = addresses.get()
+    world = World(Database(address, address))
+    world.settings |= {f"{name}_url": exchange.url for name, exchange in exchanges.items()}
+    world.settings |= {"coingecko_url": "", "coinbase_pause": 0, "kraken_pause": 0}
+    _stage = Stage(world, exchanges)
+
+
+def _play(seed: int) -> None:
+    try:
+        _stage.play(Script(seed))
+    except BaseException as error:
+        again = "CANDLECAST_HOSTILE_FIRST={} CANDLECAST_HOSTILE_SCRIPTS=1 .venv/bin/pytest tests/ingestion_job/{}"
+        error.add_note(f"script {seed}; to play it again: {again.format(seed, os.path.basename(__file__))}")
+        raise
+
+
 @pytest.fixture(scope="module")
-def stage(module_database: Database) -> Iterator[Stage]:
-    with ExitStack() as stack:
-        servers: dict[str, type[BinanceServer | ArchiveServer | CoinbaseServer | KrakenServer]] = {
-            "binance": BinanceServer,
-            "binance_archive": ArchiveServer,
-            "coinbase": CoinbaseServer,
-            "kraken": KrakenServer,
-        }
-        exchanges: dict[str, Exchange] = {
-            name: stack.enter_context(server({}, lambda: START)) for name, server in servers.items()
-        }
-        world = World(module_database)
-        world.settings |= {f"{name}_url": exchange.url for name, exchange in exchanges.items()}
-        world.settings |= {"coingecko_url": "", "coinbase_pause": 0, "kraken_pause": 0}
-        yield Stage(world, exchanges)
+def stages(new_database_url: Callable[[], str]) -> Iterator[Executor]:
+    """Return worker processes, one for each core, with a stage of their own each."""
+    processes, spawning = os.cpu_count() or 1, get_context("spawn")
+    addresses = spawning.SimpleQueue()
+    for _ in range(processes):
+        addresses.put(new_database_url())
+    with ProcessPoolExecutor(processes, spawning, initializer=_open_stage, initargs=(addresses,)) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SCRIPTS, TOGETHER))
-def test_whatever_exchanges_do_the_table_is_true_and_the_run_says_what_is_missing(stage: Stage, first: int) -> None:
-    for seed in range(first, min(first + TOGETHER, FIRST + SCRIPTS)):
-        try:
-            stage.play(Script(seed))
-        except BaseException as error:
-            again = "CANDLECAST_HOSTILE_FIRST={} CANDLECAST_HOSTILE_SCRIPTS=1 .venv/bin/pytest tests/ingestion_job/{}"
-            error.add_note(f"script {seed}; to play it again: {again.format(seed, os.path.basename(__file__))}")
-            raise
+def test_whatever_exchanges_do_the_table_is_true_and_the_run_says_what_is_missing(stages: Executor, first: int) -> None:
+    for _ in stages.map(_play, range(first, min(first + TOGETHER, FIRST + SCRIPTS))):
+        pass
