@@ -17,6 +17,7 @@ from ui.words import words
 _HEIGHT = 236
 _LEFT, _RIGHT = 13.0, 97.0
 _TOP, _BOTTOM = 22.0, 184.0
+_ROOM_FOR_TWO = 30.0  # per cent of the width that two dates need on a phone
 _FEWEST_DAYS = 14  # narrower than the drawing, so that a bar stays a bar
 
 
@@ -42,6 +43,18 @@ class Plot:
         (x1, y1), (x2, y2) = start, end
         return f'<line x1="{self.x(x1)}" y1="{self.y(y1)}" x2="{self.x(x2)}" y2="{self.y(y2)}" {style}/>'
 
+    def curve(self, points: Sequence[tuple[float, float]], style: str) -> str:
+        """Return a line through many points, cut off at the rectangle."""
+        across, up = (self.right - self.left) or 1, (self.high - self.low) or 1
+        drawn = " ".join(
+            f"{1000 * (x - self.left) / across:.0f},{1000 - 1000 * (y - self.low) / up:.0f}" for x, y in points
+        )
+        return (
+            f'<svg x="{_LEFT}%" y="{_TOP}" width="{_RIGHT - _LEFT}%" height="{_BOTTOM - _TOP}" viewBox="0 0 1000 1000" '
+            f'preserveAspectRatio="none"><polyline points="{drawn}" fill="none" vector-effect="non-scaling-stroke" '
+            f"{style}/></svg>"
+        )
+
     def across(self, value: float, text: str) -> str:
         """Return a horizontal rule with its number."""
         rule = self.line((self.left, value), (self.right, value), 'stroke="var(--cc-line)"')
@@ -51,6 +64,10 @@ class Plot:
         """Return a vertical rule with its number."""
         rule = self.line((value, self.low), (value, self.high), 'stroke="var(--cc-line)"')
         return f"{rule}{label(self.x(value), _BOTTOM + 18, text, 'middle')}"
+
+    def titles(self, below: str, above: str) -> str:
+        """Return the names of both axes."""
+        return label(f"{(_LEFT + _RIGHT) / 2}%", _BOTTOM + 40, below, "middle") + label("0%", 11, above)
 
 
 def label(x: str, y: float, text: str, anchor: str = "start") -> str:
@@ -73,15 +90,14 @@ def reliability(bins: Sequence[Bin], language: Language) -> str:
     low, high = max(0.0, min(values) - 0.02), min(1.0, max(values) + 0.02)
     plot = Plot(low, high, low, high)
     parts = []
-    for tick in _ticks(low, high):
+    for tick in round_ticks(low, high):
         text = number(100 * tick, 0, language)
         parts += [plot.across(tick, text), plot.down(tick, text)]
     dash = 'stroke="var(--cc-base)" stroke-width="1.5" stroke-dasharray="5 4"'
     parts.append(plot.line((low, low), (high, high), dash))
     for one in bins:
         parts += _point(plot, one.said, one.rose)
-    parts.append(label(f"{(_LEFT + _RIGHT) / 2}%", _BOTTOM + 40, say["record_said_axis"], "middle"))
-    parts.append(label("0%", 11, say["record_rose_axis"]))
+    parts.append(plot.titles(say["record_said_axis"], say["record_rose_axis"]))
     return drawing(say["record_reliability_alt"].format(n=len(bins)), parts)
 
 
@@ -93,14 +109,13 @@ def promise(covered: dict[int, Estimate], language: Language, colour: str = "sai
     plot = Plot(45, 100, -limit, limit)
     shade = f'<rect x="{_LEFT}%" width="{_RIGHT - _LEFT}%" y="{plot.y(0.01)}" height="{plot.y(-0.01) - plot.y(0.01)}" '
     parts = [f'{shade}fill="var(--cc-sunk)"/>']
-    parts += [plot.across(tick, number(100 * tick, 0, language, signed=True)) for tick in _ticks(-limit, limit)]
+    parts += [plot.across(tick, number(100 * tick, 0, language, signed=True)) for tick in round_ticks(-limit, limit)]
     dash = 'stroke="var(--cc-base)" stroke-width="1.5" stroke-dasharray="5 4"'
     parts.append(plot.line((45, 0), (100, 0), dash))
     for percent, one in away.items():
         parts += _point(plot, percent, one, colour)
         parts.append(label(plot.x(percent), _BOTTOM + 18, str(percent), "middle"))
-    parts.append(label(f"{(_LEFT + _RIGHT) / 2}%", _BOTTOM + 40, say["record_promised_axis"], "middle"))
-    parts.append(label("0%", 11, say["record_covered_axis"]))
+    parts.append(plot.titles(say["record_promised_axis"], say["record_covered_axis"]))
     return drawing(say["record_promise_alt"], parts)
 
 
@@ -126,8 +141,8 @@ def daily(days: Sequence[Day], language: Language) -> str:
     for value, y in ((limit, middle - half), (0.0, middle), (-limit, middle + half)):
         parts.append(label(f"{left - 0.7}%", y + 4, skill(value, language) if value else "0", "end"))
     parts.append(label(f"{left}%", bottom + 20, axis_date(days[0].day, language)))
-    if len(days) > 1:
-        end = min(right, left + len(days) * wide)
+    end = min(right, left + len(days) * wide)
+    if end - left > _ROOM_FOR_TWO:
         parts.append(label(f"{end:.2f}%", bottom + 20, axis_date(days[-1].day, language), "end"))
     return drawing(say["record_daily_alt"].format(n=len(days)), parts, bottom + 28)
 
@@ -147,6 +162,19 @@ def whisker(point: float, lower: float, upper: float, limit: float, alt: str) ->
     )
 
 
+def skill_mark(value: float, limit: float, tone: str) -> str:
+    """Return a skill without an interval on the same axis: a dot, or an arrow where it lies beyond `limit`."""
+    colour = f"var(--cc-{tone})"
+    zero = '<line x1="50%" x2="50%" y1="0" y2="18" stroke="var(--cc-ink)" stroke-width="1.5"/>'
+    at = f"{50 + max(-1.0, min(1.0, value / limit)) * 47:.1f}%"
+    mark = f'<circle cx="{at}" cy="9" r="4.5" fill="{colour}" stroke="var(--cc-surface)"/>'
+    if abs(value) > limit:
+        head = "M7 -4L0 0L7 4" if value < 0 else "M-7 -4L0 0L-7 4"
+        tail = f'<line x1="{at}" x2="50%" y1="9" y2="9" stroke="{colour}" stroke-dasharray="3 3"/>'
+        mark = f'{tail}<svg x="{at}" y="9" overflow="visible"><path d="{head}" fill="none" stroke="{colour}"/></svg>'
+    return f'<svg class="whisker" width="100%" height="18" aria-hidden="true">{zero}{mark}</svg>'
+
+
 def _point(plot: Plot, at: float, one: Estimate, colour: str = "said") -> list[str]:
     style = f'stroke="var(--cc-{colour})" stroke-width="2"'
     ends = plot.line((at, one.value - one.half), (at, one.value + one.half), style)
@@ -154,8 +182,8 @@ def _point(plot: Plot, at: float, one: Estimate, colour: str = "said") -> list[s
     return [ends, f'<circle {place} r="5" fill="var(--cc-{colour})" stroke="var(--cc-surface)" stroke-width="1.5"/>']
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return at most six round values between two shares, whole points."""
+def round_ticks(low: float, high: float) -> list[float]:
+    """Return at most six round values between two shares, whole points; more only where the shares are far apart."""
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / step <= 6 or step == 0.5)
     first = -int(-low / step) if low < 0 else int(low / step) + (0 if low == 0 else 1)
     return [round(at * step, 4) for at in range(first, int(high / step) + 1)]

@@ -6,18 +6,17 @@ from datetime import datetime
 from html import escape
 from urllib.parse import urlencode
 
-from candlecast.api import Score
 from ui import plots
-from ui.format import NOTHING, THIN, Language, date_text, month_text, number, price, skill, skill_decimals, when
+from ui.format import NOTHING, Language, date_text, month_text, number, price, skill, skill_decimals, when
 from ui.markup import icon, panel, quiet, rows_table
 from ui.plots import share
 from ui.scoring import Estimate, Scorecard, Scores
 from ui.snapshot import Snapshot
+from ui.trading import Traded, break_even_text
 from ui.verdict import axis_limit, judgement, skill_strip
 from ui.words import words
 
 _FILES = ("csv", "parquet")
-_SHARES = ("coverage_80", "coverage_95", "accuracy")
 
 
 def files(series: str | None, horizon: int, language: Language) -> str:
@@ -96,8 +95,8 @@ def _due(card: Scorecard | None, language: Language) -> str:
     return words(language)["record_due"].format_map({k: number(v, 0, language) for k, v in figures.items()})
 
 
-def numbers(card: Scorecard | None, snapshot: Snapshot | None, language: Language) -> str:
-    """Return the six scores in one row; what is not known is an en dash."""
+def numbers(card: Scorecard | None, snapshot: Snapshot | None, language: Language, trade: Traded | None = None) -> str:
+    """Return the seven scores in one row; what is not known is an en dash."""
     say, total = words(language), card.total if card else None
     places = snapshot.decimals if snapshot else 2
     quote = snapshot.parsed.symbol.quote if snapshot and snapshot.parsed else ""
@@ -109,6 +108,7 @@ def numbers(card: Scorecard | None, snapshot: Snapshot | None, language: Languag
         _cell("AUC", total.auc if total else None, 3, say["record_auc_coin"], language),
         _cell("Brier", total.brier if total else None, 4, say["record_brier_coin"], language),
         _mae(say["record_mae"].format(quote=quote).rstrip(", "), total, places, language),
+        _break_even(trade, language),
     ]
     return f'<section class="cards scores" aria-label="{escape(say["tab_record"])}">{"".join(cells)}</section>'
 
@@ -136,6 +136,11 @@ def _mae(name: str, total: Scores | None, places: int, language: Language) -> st
         return _card(name, NOTHING, "")
     beside = words(language)["record_mae_naive"].format(x=price(total.naive_mae, language, places))
     return _card(name, price(total.mae, language, places), beside)
+
+
+def _break_even(trade: Traded | None, language: Language) -> str:
+    say, fee = words(language), break_even_text(trade, language)
+    return _card(say["record_break_even"], fee or NOTHING, say["record_usual_fee"] if fee else "")
 
 
 def reliability(card: Scorecard | None, language: Language) -> str:
@@ -199,33 +204,6 @@ def _month(name: str, one: Scores, limit: float | None, language: Language) -> l
         NOTHING if one.auc is None else number(one.auc, 3, language),
         NOTHING if one.brier is None else number(one.brier, 4, language),
     ]
-
-
-def yardsticks(scores: tuple[Score, ...], language: Language) -> str:
-    """Return how the newest model version and every yardstick scored on the hold-out, on the same cutoffs."""
-    say = words(language)
-    if not scores:
-        return panel(say["record_yardsticks"], quiet(say["record_no_yardsticks"]))
-    by_name: dict[str, dict[str, float]] = {}
-    for one in scores:
-        if one.value is not None:
-            by_name.setdefault(one.forecaster, {})[one.metric] = one.value
-    heads = [say[f"record_{name}"] for name in ("forecaster", "skill", "in_80", "in_95", "direction_short")] + ["AUC"]
-    order = sorted(by_name, key=lambda name: -by_name[name].get("skill", 0.0 if name == "naive" else -9.9))
-    rows = [_yardstick(name, by_name[name], language) for name in order]
-    note = say["record_yardsticks_line"].format(n=number(max(one.count for one in scores), 0, language))
-    table = rows_table(say["record_yardsticks"], heads, rows)
-    return panel(say["record_yardsticks"], f"{table}{quiet(note)}")
-
-
-def _yardstick(forecaster: str, known: dict[str, float], language: Language) -> list[str]:
-    say = words(language)
-    gain = known.get("skill", 0.0 if forecaster == "naive" else None)
-    cells = [NOTHING if gain is None else skill(gain, language) if gain else number(0, 1, language) + f"{THIN}%"]
-    cells += [share(known[name], language) if name in known else NOTHING for name in _SHARES]
-    cells.append(number(known["auc"], 3, language) if "auc" in known else NOTHING)
-    shown = escape(say.get(f"forecaster_{forecaster}", forecaster))
-    return [f'<b class="ours">{shown}</b>' if forecaster == "challenger" else shown, *cells]
 
 
 def ledger(card: Scorecard | None, snapshot: Snapshot | None, language: Language) -> str:

@@ -16,6 +16,7 @@ from candlecast.evaluation import MINIMUM_SCORED, auc, newey_west_variance, skil
 
 BINS = 10
 _LEAST_IN_BIN = 20
+_ROC_POINTS = 120
 _NORMAL_95 = 1.959964
 
 
@@ -33,6 +34,16 @@ class Bin:
 
     said: float
     rose: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often which direction was given the better chance, and which one came."""
+
+    rise_rose: int
+    rise_fell: int
+    fall_rose: int
+    fall_fell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,9 @@ class Scorecard:
     months: tuple[tuple[date, Scores], ...] = ()
     days: tuple[Day, ...] = ()
     bins: tuple[Bin, ...] = ()
+    roc: tuple[tuple[float, float], ...] = ()
+    """Share of the falls and share of the rises above each chance, from the highest chance down."""
+    confusion: Confusion | None = None
 
 
 def scorecard(rows: Sequence[LedgerRow]) -> Scorecard:
@@ -92,6 +106,8 @@ def scorecard(rows: Sequence[LedgerRow]) -> Scorecard:
         months=tuple((month, scored) for month, part in _by(known, _month) if (scored := scores(part))),
         days=tuple(_day(day, part) for day, part in _by(known, _date)),
         bins=bins(known),
+        roc=roc(known),
+        confusion=confusion(known),
     )
 
 
@@ -126,6 +142,33 @@ def bins(rows: Sequence[LedgerRow], count: int = BINS) -> tuple[Bin, ...]:
         return ()
     edges = [round(at * len(told) / parts) for at in range(parts + 1)]
     return tuple(_bin(told[start:end]) for start, end in pairwise(edges))
+
+
+def roc(rows: Sequence[LedgerRow], most: int = _ROC_POINTS) -> tuple[tuple[float, float], ...]:
+    """Return the curve of false alarms against hits for every threshold of the chance, thinned to `most` points.
+
+    Without both directions among the rows there is none.
+    """
+    told = [row for row in rows if _moved(row)]
+    chance = np.array([row.p_up for row in told], dtype=np.float64)
+    rose: Bools = np.array([_rose(row) for row in told], dtype=np.bool_)
+    rises, falls = int(rose.sum()), int((~rose).sum())
+    if not rises or not falls:
+        return ()
+    order = np.argsort(-chance, kind="stable")
+    # Rows of the same chance are above a threshold together, or not at all.
+    last_of_its_chance = np.append(np.diff(chance[order]) != 0, True)
+    hits, alarms = np.cumsum(rose[order])[last_of_its_chance], np.cumsum(~rose[order])[last_of_its_chance]
+    kept = np.unique(np.linspace(0, len(hits) - 1, min(most, len(hits))).round().astype(int))
+    return ((0.0, 0.0), *((float(alarms[at]) / falls, float(hits[at]) / rises) for at in kept))
+
+
+def confusion(rows: Sequence[LedgerRow]) -> Confusion | None:
+    """Count which direction was given the better chance and which one came; None where no chance was told."""
+    told = [(row.p_up is not None and row.p_up > 0.5, _rose(row)) for row in rows if _moved(row)]
+    if not told:
+        return None
+    return Confusion(*(told.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))))
 
 
 def _bin(rows: Sequence[LedgerRow]) -> Bin:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from candlecast.api import Bounds, LedgerRow
 from tests.ui.making import CUTOFF, STEP, ledger_row
-from ui.scoring import bins, scorecard, scores
+from ui.scoring import Confusion, bins, confusion, roc, scorecard, scores
 
 
 def row(at: int, said: float, came: float | None, p_up: float | None = 0.5, role: str = "champion") -> LedgerRow:
@@ -109,3 +110,24 @@ def test_months_and_days_part_the_record_by_when_the_close_became_known() -> Non
     assert len(card.days) == (rows[-1].target_time.date() - rows[0].target_time.date()) // timedelta(days=1) + 1
     assert card.days[0].ours == pytest.approx(0.01)
     assert card.days[0].naive == pytest.approx(0.02)
+
+
+def test_area_below_the_curve_of_hits_is_the_auc() -> None:
+    rows = a_record(90) + [row(at, 101, 102, 0.5) for at in range(90, 100)]
+    curve, found = roc(rows), scores(rows)
+    assert found is not None
+    assert (curve[0], curve[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    area = sum((x2 - x1) * (y1 + y2) / 2 for (x1, y1), (x2, y2) in pairwise(curve))
+    assert area == pytest.approx(found.auc)
+    assert len(roc(a_record(3000))) == 121
+
+
+def test_rows_of_one_direction_have_no_curve() -> None:
+    assert roc([row(at, 101, 102, 0.4) for at in range(5)]) == ()
+    assert roc([]) == ()
+
+
+def test_directions_are_counted_by_what_was_likelier_and_what_came() -> None:
+    rows = [row(0, 101, 102, 0.7), row(1, 101, 99, 0.6), row(2, 101, 98, 0.4), row(3, 101, 97, 0.3), row(4, 101, 100)]
+    assert confusion(rows) == Confusion(rise_rose=1, rise_fell=1, fall_rose=0, fall_fell=2)
+    assert confusion([row(0, 101, 102, None)]) is None

@@ -9,14 +9,18 @@ from typing import Any
 import gradio as gr
 
 from candlecast.api import LedgerRow, Score
+from candlecast.candles import Interval
 from candlecast.client import ApiError
 from ui import scorecard
+from ui.direction import direction_panel
 from ui.page import WINDOWS, Session, View
 from ui.scoring import Scorecard
 from ui.scoring import scorecard as score_card
 from ui.snapshot import Snapshot
 from ui.tabs.base import Tab, Updates
+from ui.trading import Traded, traded, trading_panel
 from ui.words import words
+from ui.yardsticks import yardsticks
 
 _MOST_ROWS = 40_000
 _READ_AGAIN = 100  # rows whose close may have become known since
@@ -30,6 +34,7 @@ class Record:
 
     key: Key
     card: Scorecard
+    trade: Traded | None
     yardsticks: tuple[Score, ...]
     rows: list[LedgerRow] = field(compare=False, repr=False)
 
@@ -56,6 +61,9 @@ class RecordTab(Tab):
             self._reliability = gr.HTML(elem_id="record-reliability")
             self._promise = gr.HTML(elem_id="record-promise")
         self._daily = gr.HTML(elem_id="record-daily")
+        with gr.Row(elem_classes="duo"):
+            self._direction = gr.HTML(elem_id="record-direction")
+            self._trading = gr.HTML(elem_id="record-trading")
         with gr.Row(elem_classes="aside"):
             self._months = gr.HTML(elem_id="record-months")
             self._ledger = gr.HTML(elem_id="record-ledger")
@@ -68,7 +76,7 @@ class RecordTab(Tab):
         """Return everything that is drawn."""
         return [
             self.window, self._files, self._verdict, self._numbers, self._yardsticks, self._reliability, self._promise,
-            self._daily, self._months, self._ledger,
+            self._daily, self._direction, self._trading, self._months, self._ledger,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> Record | None:
@@ -79,7 +87,8 @@ class RecordTab(Tab):
         known = before if isinstance(before, Record) and before.key == key else None
         rows = self._rows(snapshot, view.window, known.rows if known else [])
         yardsticks = known.yardsticks if known else self._hold_out(snapshot.series, snapshot.horizon)
-        return Record(key, score_card(rows), yardsticks, rows)
+        card, interval = score_card(rows), Interval.parse(snapshot.series.rpartition(":")[2])
+        return Record(key, card, None if card.baseline else traded(rows, interval), yardsticks, rows)
 
     def _rows(self, snapshot: Snapshot, window: str, before: list[LedgerRow]) -> list[LedgerRow]:
         assert snapshot.series is not None  # noqa: S101 - the caller has looked
@@ -104,15 +113,18 @@ class RecordTab(Tab):
         found = session.found.get(self.name)
         known = found if isinstance(found, Record) else None
         card = known.card if known else None
+        trade = known.trade if known else None
         horizon = snapshot.horizon if snapshot else 1
         return {
             self._files: scorecard.files(snapshot.series if snapshot else None, horizon, language),
             self._verdict: scorecard.verdict(card, snapshot, language),
-            self._numbers: scorecard.numbers(card, snapshot, language),
-            self._yardsticks: scorecard.yardsticks(known.yardsticks if known else (), language),
+            self._numbers: scorecard.numbers(card, snapshot, language, trade),
+            self._yardsticks: yardsticks(known.yardsticks if known else (), language),
             self._reliability: scorecard.reliability(card, language),
             self._promise: scorecard.promise(card, language),
             self._daily: scorecard.daily(card, language),
+            self._direction: direction_panel(card, language),
+            self._trading: trading_panel(trade, snapshot, language),
             self._months: scorecard.months(card, language),
             self._ledger: scorecard.ledger(card, snapshot, language),
         }
