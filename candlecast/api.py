@@ -13,6 +13,7 @@ JobName = Literal["ingestion", "training", "drift"]
 ScheduledJob = Literal["ingestion", "training", "drift", "retention"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Calendar = Literal["24/7", "weekdays"]
+Origin = Literal["live", "out_of_sample", "in_sample"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -238,16 +239,20 @@ class ComputedForecasts(Shape):
 
 
 class LedgerRow(Shape):
-    """One forecast of the ledger with what came, where that is known."""
+    """One forecast with what came, where that is known. Only those of `origin` live are a track record."""
 
     series: str
     horizon: int
     model_version: str
-    role: Literal["champion", "challenger", "baseline"]
-    origin: Literal["live"] = "live"
+    role: Literal["champion", "challenger", "baseline"] | None
+    """In which role it was said; null where it was not said live."""
+    origin: Origin = "live"
+    """`live`: written into the ledger before the target; `out_of_sample`: what a model that was fitted before the
+    cutoff would have said; `in_sample`: the same by a model that had learned from what came."""
     cutoff: datetime
     target_time: datetime
-    issued_at: datetime
+    issued_at: datetime | None
+    """When it was said, by the venue's clock; null where it was not said live."""
     last_close: float
     close: float
     p_up: float | None
@@ -258,7 +263,7 @@ class LedgerRow(Shape):
 
 
 class LedgerRows(Shape):
-    """Rows of the ledger, oldest cutoff first."""
+    """Forecasts with what came, oldest cutoff first."""
 
     forecasts: list[LedgerRow]
     next_end: datetime | None = None

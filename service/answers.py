@@ -11,6 +11,7 @@ from candlecast.candles import Candles, Series, from_datetime64
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
 from candlecast.store.drift import Report
+from candlecast.store.evaluations import Recalled
 from candlecast.store.gaps import DayCoverage, share_stored
 from candlecast.store.ledger import Scored
 from candlecast.store.models import NAIVE, Score, Version
@@ -102,24 +103,30 @@ def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[api.
         )
 
 
-def ledger_rows(series: Series, rows: Sequence[Scored], *, more: bool) -> api.LedgerRows:
-    """Return rows of the ledger with what came; `more` when there are older ones."""
-    older = rows[0].entry.forecast.cutoff if more else None
-    return api.LedgerRows(forecasts=[_ledger_row(series, row) for row in rows], next_end=older)
+def ledger_rows(series: Series, rows: Sequence[Scored | Recalled], last: int) -> api.LedgerRows:
+    """Return the newest `last` forecasts of some with what came, whatever their order."""
+    found = sorted((_ledger_row(series, row) for row in rows), key=lambda row: row.cutoff)
+    more = len(found) > last
+    return api.LedgerRows(forecasts=found[-last:], next_end=found[-last].cutoff if more else None)
 
 
-def _ledger_row(series: Series, scored: Scored) -> api.LedgerRow:
-    entry, realised = scored.entry, scored.realised_close
-    forecast = entry.forecast
+def _ledger_row(series: Series, scored: Scored | Recalled) -> api.LedgerRow:
+    said: dict[str, Any]
+    if isinstance(scored, Recalled):
+        forecast, model_version = scored.forecast, scored.model_version
+        said = {"role": None, "origin": scored.origin, "issued_at": None}
+    else:
+        forecast, model_version = scored.entry.forecast, scored.entry.model_version
+        said = {"role": scored.entry.role, "issued_at": scored.entry.issued_at}
+    realised = scored.realised_close
     return api.LedgerRow.model_validate(
-        {
+        said
+        | {
             "series": str(series),
             "horizon": forecast.horizon,
-            "model_version": entry.model_version,
-            "role": entry.role,
+            "model_version": model_version,
             "cutoff": forecast.cutoff,
             "target_time": forecast.target_time,
-            "issued_at": entry.issued_at,
             "last_close": forecast.last_close,
             "close": forecast.close,
             "p_up": forecast.p_up,

@@ -248,7 +248,14 @@ EXAMPLES: Mapping[str, Example] = {
             ],
             next_end=_CUTOFF,
         ),
-        {"series": SERIES, "horizon": 1, "last": 1, "start": "2025-10-01T00:00:00Z", "end": "2025-10-15T00:00:00Z"},
+        {
+            "series": SERIES,
+            "horizon": 1,
+            "last": 1,
+            "start": "2025-10-01T00:00:00Z",
+            "end": "2025-10-15T00:00:00Z",
+            "origin": "live",
+        },
         errors=(UnknownSeries, UsageError),
     ),
     "read_candles": Example(

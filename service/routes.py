@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -16,12 +16,10 @@ from candlecast.errors import StoreUnavailable
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models
 from candlecast.store.clocks import read_clock
-from candlecast.store.export import LEDGER_KINDS, stream_ledger
-from service import answers, explanation, own_candles, pages, registry, running, stored
-from service.asked import BoardNow, Last, SeriesName, aware, configured, parse_series, served
+from service import answers, explanation, own_candles, pages, registry, running, stored, track_record
+from service.asked import BoardNow, configured, served
 from service.board import Board
 from service.document import known_parameters
-from service.exports import FILES, FileFormat, file_response
 from service.follower import Follower
 from service.problems import handle_problems
 from service.processes import ServiceProcesses
@@ -50,8 +48,9 @@ def create_api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     handle_problems(app)
-    for part in (router, explanation.router, own_candles.router, stored.router, registry.router, running.router):
-        app.include_router(part, dependencies=[Depends(known_parameters)])
+    app.include_router(router, dependencies=[Depends(known_parameters)])
+    for module in (track_record, explanation, own_candles, stored, registry, running):
+        app.include_router(module.router, dependencies=[Depends(known_parameters)])
     app.include_router(pages.router)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app
@@ -70,52 +69,6 @@ async def latest_forecasts(
     for answer in found:
         metrics.LATEST_ANSWERS.labels(answer.status, answer.reason or "").inc()
     return api.LatestForecasts(forecasts=found)
-
-
-@router.get("/forecasts", response_model=api.LedgerRows, responses=FILES)
-def read_ledger(
-    board: BoardNow,
-    series: SeriesName,
-    wanted_file: FileFormat,
-    horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1,
-    last: Last = 500,
-    start: api.Moment | None = None,
-    end: api.Moment | None = None,
-    role: Annotated[str | None, Query(pattern="^(champion|challenger|baseline)$")] = None,
-) -> api.LedgerRows | Response:
-    """Return rows of the ledger with start <= cutoff < end, and what came. Without a role: what was answered.
-
-    JSON holds the newest `last` of them, a file all.
-    """
-    wanted = parse_series(series)
-    start, end = start and aware("start", start), end and aware("end", end)
-    with board.database.begin() as connection:
-        if wanted_file:
-            candle_store.series_id(connection, wanted)
-        else:
-            most = 2 * (last + 1)
-            rows = ledger.read(connection, wanted, horizon, roles=_roles(role), last=most, start=start, end=end)
-    if wanted_file:
-        bounds: dict[str, Any] = {"start": start, "end": end, "horizon": horizon}
-        batches = stream_ledger(board.database, wanted, roles=_roles(role), answered=role is None, **bounds)
-        return file_response(batches, LEDGER_KINDS, wanted_file, "forecasts", wanted)
-    if role is None:
-        rows = _answered(rows)
-    return answers.ledger_rows(wanted, rows[-last:], more=len(rows) > last)
-
-
-def _roles(role: str | None) -> tuple[str, ...]:
-    return (role,) if role else ("champion", "baseline")
-
-
-def _answered(rows: list[ledger.Scored]) -> list[ledger.Scored]:
-    """Keep for each cutoff the champion's row where there is one, else the baseline's."""
-    by_cutoff: dict[datetime, ledger.Scored] = {}
-    for row in rows:
-        cutoff = row.entry.forecast.cutoff
-        if cutoff not in by_cutoff or row.entry.role == "champion":
-            by_cutoff[cutoff] = row
-    return list(by_cutoff.values())
 
 
 @router.get("/series")

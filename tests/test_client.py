@@ -310,7 +310,7 @@ METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
     "latest_forecasts": [("latest_forecasts", ())],
     "explain_latest": [("explanation", (SERIES, 1))],
     "forecast_own_candles": [("own_forecasts", (OWN,))],
-    "read_ledger": [("forecasts", (SERIES, 1, 5, None, START, END)), ("forecasts_file", (SERIES, 1, "csv"))],
+    "read_ledger": [("forecasts", (SERIES, 1, 5, None, START, END, "live")), ("forecasts_file", (SERIES, 1, "csv"))],
     "read_candles": [("candles", (SERIES, 5, START, END)), ("candles_file", (SERIES, "parquet", START, END))],
     "read_coverage": [("coverage", (SERIES, START, END))],
     "latest_prices": [("latest_prices", ())],

@@ -32,7 +32,8 @@ from candlecast.xgb import XGBForecaster, data_hash
 from candlecast.yardsticks.predecessors import RandomForest
 from tools.forecast_tables import FitTimes, Walked, report
 from training.candle_files import read_series
-from training.contenders import DEFAULT, FHS, OURS, PERSISTENCE, contenders
+from training.contenders import DEFAULT, FHS, PERSISTENCE, contenders
+from training.own import OURS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "forecast-quality.md"

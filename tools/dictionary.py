@@ -23,6 +23,9 @@ TABLES: Mapping[str, str] = {
     "model_artifact": "The bytes of a model version: XGBoost's own UBJSON, never pickle.",
     "champion": "Which model version answers for a venue and interval.",
     "evaluation": "Hold-out scores: one number per model version, series, horizon, forecaster and metric.",
+    "evaluation_forecast": (
+        "What a model version would have said before it was there. Never the ledger: only what was said live counts."
+    ),
     "forecast": (
         "The ledger: every forecast as it was said before its target time. Append-only; each row is chained to the one "
         "before it in its series."
@@ -78,6 +81,7 @@ MEANINGS: Mapping[str, str] = {
     "horizon": "How many intervals ahead",
     "html": "The page for people, compressed with gzip; null where none was made or kept",
     "id": "Its number; of a model version its name",
+    "in_sample": "Whether the version had learned from what came; else a twin spoke that was fitted before the cutoff",
     "ingested_at": "When we learned it, by the venue's clock",
     "interval": "Length of a candle: `1m 5m 15m 1h 4h 1d`",
     "interval_seconds": "The same in seconds",

@@ -14,8 +14,9 @@ from candlecast.evaluation import Judged, diebold_mariano, pooled_losses
 from candlecast.forecast import INTERVALS
 from candlecast.scores import Score
 from candlecast.yardsticks.predecessors import LogisticRegression
-from training.contenders import FHS, OURS, PERSISTENCE
+from training.contenders import FHS, PERSISTENCE
 from training.evaluate import mean_move
+from training.own import OURS
 from training.scoreboard import Scoreboard
 
 _RULES = [ThresholdRule(step / 200, short) for step in range(11) for short in (False, True)]

@@ -102,11 +102,11 @@ class Walk:
         return f"{len(want)} candles"
 
     def _ledger_exports(self, series: str, horizon: int, end: datetime) -> None:
-        rows = self.client.forecasts(series, horizon, _ROWS, end=end).forecasts
+        rows = self.client.forecasts(series, horizon, _ROWS, end=end, origin="live").forecasts
         want = [(row.model_version, row.close, row.realised_close) for row in rows]
         start = rows[0].cutoff if rows else end - timedelta(days=1)
         for kind, read in _FILES.items():
-            found = read(self.client.forecasts_file(series, horizon, kind, None, start, end))
+            found = read(self.client.forecasts_file(series, horizon, kind, None, start, end, "live"))
             have = [(row["model_version"], float(row["close"]), _number(row["realised_close"])) for row in found]
             _must(have == want, f"the ledger of {series} differs between JSON and {kind}")
 

@@ -8,14 +8,12 @@ from dataclasses import replace
 from candlecast.candles import Series
 from candlecast.errors import UsageError
 from candlecast.forecast import Forecaster
-from candlecast.walk import Contender, Fit, History
-from candlecast.xgb import XGBForecaster
+from candlecast.walk import Contender, History
 from candlecast.yardsticks.base import Yardstick
 from candlecast.yardsticks.lstm import Lstm
 from candlecast.yardsticks.predecessors import LogisticRegression, RandomForest
 from candlecast.yardsticks.statistical import Drift, Ewma, FilteredHistoricalSimulation, Persistence, SeasonalNaive
-
-OURS = "candlecast"
+from training.own import OURS, ours
 
 PERSISTENCE, FHS = Persistence.name, FilteredHistoricalSimulation.name
 """The references of `mae_ratio` and `pinball_skill`."""
@@ -38,7 +36,7 @@ def contenders(names: Sequence[str], *, seed: int, threads: int) -> list[Contend
     """Return the contenders of these names, in their order; raise UsageError for an unknown one."""
     known = {one.name: _yardstick(one, seed, threads) for one in _YARDSTICKS}
     known[Lstm.name] = replace(_yardstick(Lstm, seed, threads), refits=False)
-    known[OURS] = Contender(OURS, _ours(seed, threads), pooled=True)
+    known[OURS] = ours(seed, threads)
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"unknown forecaster {', '.join(unknown)}; known are {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(names)]
@@ -49,11 +47,3 @@ def _yardstick(kind: type[Yardstick], seed: int, threads: int) -> Contender:
         return kind(history[series], horizons, seed=seed, threads=threads)
 
     return Contender(kind.name, fit, kind.says)
-
-
-def _ours(seed: int, threads: int) -> Fit:
-    def fit(history: History, series: Series, horizons: Sequence[int]) -> Forecaster:
-        alike = {s: c for s, c in history.items() if (s.venue, s.interval) == (series.venue, series.interval)}
-        return XGBForecaster.fit(alike, horizons, seed=seed, threads=threads, known=history)
-
-    return fit

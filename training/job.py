@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -13,13 +13,14 @@ from candlecast.candles import Candles, Interval, Series
 from candlecast.errors import CandlecastError, Interrupted, ModelError, UnknownSeries
 from candlecast.jobs import Run
 from candlecast.logs import log_context
-from candlecast.market import part_series
+from candlecast.market import KnownCandles, part_series
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
-from candlecast.store import models
+from candlecast.store import evaluations, models
 from candlecast.store.clocks import read_clock
 from candlecast.store.models import Score, Version
 from candlecast.xgb import XGBForecaster
+from training.hindsight import look_back
 from training.pipeline import Challenger, ScoreRow, step_count, train
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def train_models(run: Run, settings: Settings) -> str:
     kinds: dict[Kind, list[Series]] = {}
     for series in run.wanted_series(settings):
         kinds.setdefault((series.venue, series.interval), []).append(series)
-    run.plan(sum(step_count(len(members)) for members in kinds.values()))
+    run.plan(sum(step_count(len(members)) + 1 for members in kinds.values()))
     outcomes = []
     # The longest interval has the fewest candles: its model is there first.
     for kind, members in sorted(kinds.items(), key=lambda item: -item[0][1].seconds):
@@ -56,6 +57,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
         candles = {series: _candles(connection, series) for series in members}
         parts = {part: _candles(connection, part) for part in filter(None, map(part_series, members))}
         champion = _champion(connection, kind)
+    known = {part: those for part, those in parts.items() if len(those)}
     with run.interruptible():
         challenger = train(
             candles,
@@ -65,9 +67,39 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
             threads=settings.train_threads,
             minimum=settings.min_train_candles,
             progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
-            known={part: those for part, those in parts.items() if len(those)},
+            known=known,
         )
-    return _register(run, kind, challenger, now)
+    model_version = _register(run, kind, challenger, now)
+    # Where a champion stays, its history is the one that is shown.
+    shown = challenger.decision.promote or champion is None
+    rows = _look_back(run, settings, model_version, challenger, candles, known) if shown else 0
+    run.advance(f"{kind[1]}: looked back", done=1, rows=rows)
+    return challenger.decision.promote
+
+
+def _look_back(
+    run: Run,
+    settings: Settings,
+    model_version: str,
+    challenger: Challenger,
+    candles: Mapping[Series, Candles],
+    known: KnownCandles,
+) -> int:
+    """Write down what a version would have said before it was there; return how many forecasts that are."""
+    with run.interruptible():
+        found = look_back(
+            challenger.forecaster,
+            {series: those for series, those in candles.items() if series not in challenger.left_out},
+            seed=_SEED,
+            threads=settings.train_threads,
+            minimum=settings.min_train_candles,
+            known=known,
+        )
+    with run.database.begin() as connection:
+        return sum(
+            evaluations.record(connection, model_version, one.series, one.judged, in_sample=one.in_sample)
+            for one in found
+        )
 
 
 def _candles(connection: Connection, series: Series) -> Candles:
@@ -90,7 +122,7 @@ def _champion(connection: Connection, kind: Kind) -> XGBForecaster | None:
         return None
 
 
-def _register(run: Run, kind: Kind, challenger: Challenger, now: datetime) -> bool:
+def _register(run: Run, kind: Kind, challenger: Challenger, now: datetime) -> str:
     decision = challenger.decision
     version = Version(
         id=f"{kind[0]}-{kind[1]}-{now:%Y%m%dT%H%MZ}-{run.id}",
@@ -108,7 +140,7 @@ def _register(run: Run, kind: Kind, challenger: Challenger, now: datetime) -> bo
         if decision.promote:
             models.promote(connection, version, now=now, reason=decision.reason)
     log.info("%s %s: %s", version.id, "promoted" if decision.promote else "refused", decision.reason)
-    return decision.promote
+    return version.id
 
 
 def _score(row: ScoreRow) -> Score:

@@ -197,7 +197,8 @@ def _asked(client: Client, bare: Snapshot) -> History:
         if error.status != 404:
             raise
         candles = None  # configured, but nothing ingested yet
-    rows = client.forecasts(bare.series, bare.horizon, PAST_CANDLES + bare.horizon).forecasts if candles else []
+    newest = PAST_CANDLES + bare.horizon
+    rows = client.forecasts(bare.series, bare.horizon, newest, origin="live").forecasts if candles else []
     challenger = _newest_trained(client.models().models, bare) if bare.baseline else None
     return _until(candles, bare.forecast), tuple(rows), challenger
 

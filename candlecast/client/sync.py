@@ -81,12 +81,13 @@ class Client:
         role: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        origin: api.Origin | None = None,
     ) -> api.LedgerRows:
-        """Return the last rows of the ledger, oldest first: what was answered, or what `role` said.
+        """Return the last forecasts, oldest first: what was answered, or hindsight; or what `role` said.
 
         More of them than the service gives at once are asked for page by page.
         """
-        asked: dict[str, Query] = {"series": series, "horizon": horizon, "role": role, "start": start}
+        asked: dict[str, Query] = {"series": series, "horizon": horizon, "role": role, "start": start, "origin": origin}
         rows: list[api.LedgerRow] = []
         while True:
             count = min(last - len(rows), base.MOST_ROWS)
@@ -103,10 +104,11 @@ class Client:
         role: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        origin: api.Origin | None = None,
     ) -> bytes:
-        """Return all rows of the ledger as a file."""
+        """Return all forecasts as a file, hindsight first."""
         asked: dict[str, Query] = {"series": series, "horizon": horizon, "format": format}
-        return self._read("/v1/forecasts", **asked, role=role, start=start, end=end).content
+        return self._read("/v1/forecasts", **asked, role=role, start=start, end=end, origin=origin).content
 
     def candles(
         self, series: str, last: int, start: datetime | None = None, end: datetime | None = None

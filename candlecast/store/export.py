@@ -1,4 +1,4 @@
-"""Candles and the ledger for files, batch by batch: each is read in a short transaction of its own.
+"""Candles, the ledger and hindsight for files, batch by batch: each is read in a short transaction of its own.
 
 So whoever reads slowly holds no connection, and memory does not grow with the length of the series. A batch is a
 dictionary of columns of equal length; `CANDLE_KINDS` and `LEDGER_KINDS` name them and their Arrow types.
@@ -7,7 +7,7 @@ dictionary of columns of equal length; `CANDLE_KINDS` and `LEDGER_KINDS` name th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from sqlalchemy import RowMapping, text
 
 from candlecast.candles import Series, from_datetime64
 from candlecast.forecast import LEVELS
+from candlecast.store import evaluations
 from candlecast.store.binary import TEXT, VALUES, VALUES_AS_NUMBERS, read_columns
 from candlecast.store.candles import series_id
 from candlecast.store.database import Database
+from candlecast.store.evaluations import EVER, Hindsight, Recalled
 
 Batch = Mapping[str, Any]
 
@@ -35,6 +37,7 @@ LEDGER_KINDS = {
     "horizon": "int64",
     "model_version": "string",
     "role": "string",
+    "origin": "string",
     "target_time": _TIME,
     "issued_at": _TIME,
     "recorded_at": _TIME,
@@ -44,7 +47,10 @@ LEDGER_KINDS = {
     "error": "double",
     "hash": "string",
 }
-"""Everything that the ledger holds of a forecast, and what came: null where that is not known yet."""
+"""Everything that the ledger holds of a forecast, and what came: null where that is not known yet.
+
+`origin` is `live`. Rows of `stream_hindsight` have another one, and null in what only the ledger knows.
+"""
 
 _CANDLES = f"""
 SELECT open_time, {VALUES_AS_NUMBERS}, source::char({TEXT})
@@ -70,7 +76,6 @@ _LEDGER = text(
     ORDER BY f.position LIMIT :rows
     """
 )
-_EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 
 def stream_candles(
@@ -82,7 +87,7 @@ def stream_candles(
     chunk_rows: int = 20_000,
 ) -> Iterator[Batch]:
     """Yield the candles with start <= open_time < end, oldest first; raise UnknownSeries where there is no series."""
-    first, last = start or _EVER[0], end or _EVER[1]
+    first, last = start or EVER[0], end or EVER[1]
     while True:
         with database.begin() as connection:
             at = {"series_id": series_id(connection, series), "start": first, "end": last, "rows": chunk_rows}
@@ -111,7 +116,7 @@ def stream_ledger(
     With `answered`, the baseline's rows are left out where a champion spoke. Raise UnknownSeries where there is no
     such series.
     """
-    wanted = {"start": start or _EVER[0], "end": end or _EVER[1], "horizon": horizon, "roles": list(roles)}
+    wanted = {"start": start or EVER[0], "end": end or EVER[1], "horizon": horizon, "roles": list(roles)}
     after = 0
     while True:
         with database.begin() as connection:
@@ -124,10 +129,50 @@ def stream_ledger(
         after = rows[-1]["position"]
 
 
+def stream_hindsight(
+    database: Database,
+    series: Series,
+    *,
+    horizon: int,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    origin: Hindsight | None = None,
+    chunk_rows: int = 5_000,
+) -> Iterator[Batch]:
+    """Yield what evaluation said where nothing was answered, with start <= cutoff < end, oldest first.
+
+    The columns are the ledger's. Raise UnknownSeries where there is no such series.
+    """
+    first, last = start or EVER[0], end or EVER[1]
+    while True:
+        with database.begin() as connection:
+            bounds: dict[str, Any] = {"start": first, "end": last, "origin": origin, "newest": False}
+            rows = evaluations.read(connection, series, horizon, rows=chunk_rows, **bounds)
+        if rows:
+            yield _hindsight_batch(series, rows)
+        if len(rows) < chunk_rows:
+            return
+        first = rows[-1].forecast.cutoff + timedelta(milliseconds=1)
+
+
 def _ledger_batch(series: Series, rows: Sequence[RowMapping]) -> Batch:
     computed = {
         "series": [str(series)] * len(rows),
+        "origin": ["live"] * len(rows),
         "hash": [row["hexadecimal"] for row in rows],
         **{name: [row["quantiles"][place] for row in rows] for place, name in enumerate(_QUANTILES)},
     }
     return {name: computed[name] if name in computed else [row[name] for row in rows] for name in LEDGER_KINDS}
+
+
+def _hindsight_batch(series: Series, rows: Sequence[Recalled]) -> Batch:
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in LEDGER_KINDS}
+    for name in ("cutoff", "horizon", "target_time", "last_close", "close", "p_up"):
+        columns[name] = [getattr(row.forecast, name) for row in rows]
+    for place, name in enumerate(_QUANTILES):
+        columns[name] = [row.forecast.quantiles[place] for row in rows]
+    for name in ("model_version", "origin", "realised_close"):
+        columns[name] = [getattr(row, name) for row in rows]
+    columns["series"] = [str(series)] * len(rows)
+    columns["error"] = [row.error for row in rows]
+    return columns

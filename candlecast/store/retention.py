@@ -72,6 +72,24 @@ WITH pruned AS (
 SELECT count(*) FROM pruned
 """
 
+# What evaluation said of versions that neither answer nor are the newest of their venue and interval.
+_EVALUATION_FORECASTS = """
+WITH told AS (
+    SELECT id, venue, interval, recorded_at FROM model_version m
+    WHERE EXISTS (SELECT FROM evaluation_forecast e WHERE e.model_version = m.id)
+), pruned AS (
+    DELETE FROM evaluation_forecast e USING told
+    WHERE e.model_version = told.id
+      AND NOT EXISTS (SELECT FROM champion c WHERE c.model_version = told.id)
+      AND EXISTS (
+          SELECT FROM told newer
+          WHERE (newer.venue, newer.interval) = (told.venue, told.interval) AND newer.recorded_at > told.recorded_at
+      )
+    RETURNING e.cutoff
+)
+SELECT count(*) FROM pruned
+"""
+
 # A candle that a forecast of the ledger is about is what the forecast is scored with.
 _CANDLES = """
 WITH pruned AS (
@@ -95,6 +113,7 @@ _KINDS = {
     "requests": _REQUESTS,
     "drift_pages": _DRIFT_PAGES,
     "artefacts": _ARTEFACTS,
+    "evaluation_forecasts": _EVALUATION_FORECASTS,
     "candles": _CANDLES,
 }
 """What is pruned, in this order: one statement each, which returns how many rows it touched."""

@@ -226,6 +226,24 @@ evaluation = Table(
     PrimaryKeyConstraint("model_version", "series_id", "horizon", "forecaster", "metric"),
 )
 
+evaluation_forecast = Table(
+    "evaluation_forecast",
+    metadata,
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("series_id", Integer, ForeignKey("series.id"), nullable=False),
+    Column("horizon", SmallInteger, nullable=False),
+    Column("cutoff", _TIME, nullable=False),
+    Column("in_sample", Boolean, nullable=False),
+    Column("last_close", Double, nullable=False),
+    Column("close", Double, nullable=False),
+    Column("p_up", Double),
+    Column("quantiles", ARRAY(Double), nullable=False),
+    PrimaryKeyConstraint("model_version", "series_id", "horizon", "cutoff"),
+    CheckConstraint("horizon >= 1", name="horizon"),
+    CheckConstraint("p_up BETWEEN 0 AND 1", name="p_up"),
+    CheckConstraint("cardinality(quantiles) = 13", name="quantiles"),
+)
+
 forecast = Table(
     "forecast",
     metadata,

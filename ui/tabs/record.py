@@ -96,7 +96,9 @@ class RecordTab(Tab):
         start = snapshot.now - timedelta(days=int(window)) if window in ("30", "90") else None
         kept = before[:-_READ_AGAIN]
         begin: datetime | None = before[len(kept)].cutoff if kept else start
-        fresh = self.shared.reader.forecasts(snapshot.series, snapshot.horizon, last, start=begin).forecasts
+        fresh = self.shared.reader.forecasts(
+            snapshot.series, snapshot.horizon, last, start=begin, origin="live"
+        ).forecasts
         rows = (kept + fresh)[-last:]
         return [row for row in rows if start is None or row.cutoff >= start]
 
