@@ -17,7 +17,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from candlecast.candles import Series
-from candlecast.errors import CandlecastError, Interrupted, JobLocked, LockLost, TemporaryError, UsageError
+from candlecast.errors import (
+    CandlecastError,
+    Interrupted,
+    JobLocked,
+    LockLost,
+    StoreUnavailable,
+    TemporaryError,
+    UsageError,
+)
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
@@ -28,6 +36,10 @@ from candlecast.store.migrate import ready_database
 log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
+_SLEEP_SECONDS = 0.5
+
+ENDS_A_RUN = (Interrupted, LockLost, StoreUnavailable)
+"""Errors after which no part of a run can go on; any other is the matter of the part that it happened to."""
 
 
 class Cancelled(Exception):  # not an error: somebody asked for it
@@ -130,6 +142,17 @@ class Run:
         with self._guard:
             self.failures[what] = error
         log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raise Interrupted soon after SIGTERM, in whichever thread."""
+        end = time.monotonic() + seconds
+        while True:
+            if self._terminated:
+                raise _interrupted()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _SLEEP_SECONDS))
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

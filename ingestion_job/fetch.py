@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 
 from candlecast.candles import Series
-from candlecast.errors import CandlecastError, StoreUnavailable, UnknownSeries
-from candlecast.jobs import Run
+from candlecast.errors import CandlecastError, UnknownSeries
+from candlecast.jobs import ENDS_A_RUN, Run
 from candlecast.spans import Span, intersect, join, subtract
 from candlecast.store import candles as store
 from candlecast.store import gaps
@@ -88,7 +88,7 @@ class Fetcher:
                 with self._sources.asking(source) as venue:
                     for page in venue.fetch(self._series, span.start, span.end):
                         yield page, venue.now()
-        except StoreUnavailable:
+        except ENDS_A_RUN:
             raise
         except CandlecastError as error:
             answer.errors.append(error)
@@ -101,7 +101,7 @@ class Fetcher:
             with self._sources.asking_archive(self._series.venue) as opened:
                 for page in opened.replaced(self._series, window.start, window.end):
                     yield page, self._findings.now
-        except StoreUnavailable:
+        except ENDS_A_RUN:
             raise
         except CandlecastError as error:
             log.warning("%s: replaced files are looked for again tomorrow: %s", archive, error.message)

@@ -12,8 +12,8 @@ from itertools import chain
 from typing import Any
 
 from candlecast.candles import Series
-from candlecast.errors import CandlecastError, StoreUnavailable, UsageError
-from candlecast.jobs import Run
+from candlecast.errors import CandlecastError, UsageError
+from candlecast.jobs import ENDS_A_RUN, Run
 from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.spans import Span
@@ -61,7 +61,7 @@ class Bounds:
 def ingest(run: Run, settings: Settings) -> str:
     """Ingest what the run's parameters name, or all active series; return a summary sentence."""
     bounds = Bounds.parse(run.parameters)
-    with closing(Sources(run.database, settings)) as sources:
+    with closing(Sources(run.database, settings, run.sleep)) as sources:
         wanted = _wanted(run, settings, sources)
         by_venue: dict[str, list[Series]] = {}
         for series in wanted:
@@ -73,7 +73,7 @@ def ingest(run: Run, settings: Settings) -> str:
         ]
         # Each venue in a thread of its own, so that a slow one holds up nobody else.
         findings = list(chain.from_iterable(side_by_side([venue.ingest for venue in venues], len(venues))))
-    check_prices(run.database, settings, wanted)
+    check_prices(run, settings, wanted)
     return _summary(findings, len(wanted))
 
 
@@ -135,7 +135,7 @@ class _Venue:
         try:
             with self._sources.asking(self._name) as venue:
                 now, skew = venue.now(), venue.skew()
-        except StoreUnavailable:
+        except ENDS_A_RUN:
             raise
         except CandlecastError as error:
             log.warning("%s does not tell its time: %s", self._name, error.message)
@@ -149,7 +149,7 @@ class _Venue:
         for fallback in self._settings.fallbacks_of(series):
             try:
                 return self._sources.now(fallback)
-            except StoreUnavailable:
+            except ENDS_A_RUN:
                 raise
             except CandlecastError as error:
                 log.warning("%s does not tell its time: %s", fallback, error.message)
@@ -195,7 +195,7 @@ def _is_added(run: Run, sources: Sources, series: Series) -> bool:
     try:
         with sources.asking(series.venue) as venue:
             venue.require(series)
-    except StoreUnavailable:
+    except ENDS_A_RUN:
         raise
     except CandlecastError as error:
         run.fail(str(series), error)

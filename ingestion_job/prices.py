@@ -8,9 +8,9 @@ from contextlib import closing
 
 from candlecast.candles import Series
 from candlecast.errors import CandlecastError
+from candlecast.jobs import ENDS_A_RUN, Run
 from candlecast.settings import Settings
 from candlecast.store import prices
-from candlecast.store.database import Database
 from candlecast.venues import open_prices
 
 log = logging.getLogger(__name__)
@@ -19,22 +19,24 @@ _WITHOUT_PRICES = ("replay", "simulated")
 """Venues whose now is not the world's."""
 
 
-def check_prices(database: Database, settings: Settings, series: Sequence[Series]) -> None:
+def check_prices(run: Run, settings: Settings, series: Sequence[Series]) -> None:
     """Write down the last price of every symbol and whether it agrees with the newest close.
 
     It is no part of ingestion's success: a failure is a warning.
     """
     symbols = list(dict.fromkeys(one.symbol for one in series if one.venue not in _WITHOUT_PRICES))
-    source = open_prices(settings) if symbols else None
+    source = open_prices(settings, sleep=run.sleep) if symbols else None
     if source is None:
         return
     with closing(source):
         try:
             found = source.latest(symbols)
+        except ENDS_A_RUN:
+            raise
         except CandlecastError as error:
             log.warning("no last prices: %s", error.message, extra={"fields": {"code": error.code}})
             return
-    with database.begin() as connection:
+    with run.database.begin() as connection:
         compared = prices.record(connection, found, tolerance=settings.price_tolerance)
     for one in compared:
         if one.disagrees:

@@ -15,7 +15,7 @@ from candlecast.settings import Settings
 from candlecast.store import sources as statuses
 from candlecast.store.clocks import venue_clock
 from candlecast.store.database import Database
-from candlecast.venues import Archive, Source, Venue, open_archive, open_venue
+from candlecast.venues import Archive, Sleep, Source, Venue, open_archive, open_venue
 from ingestion_job.plan import Places
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,10 @@ class _Standing:
 class Sources:
     """Lends sources to the threads of one run. A ban is written down, and asked for before the first request."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, sleep: Sleep) -> None:
         self._database = database
         self._settings = settings
+        self._sleep = sleep
         self._venues: dict[str, Venue] = {}
         self._archives: dict[str, Archive | None] = {}
         self._standings: dict[str, _Standing] = {}
@@ -78,7 +79,7 @@ class Sources:
         with self._lock:
             if venue not in self._archives:
                 digests = statuses.ArchiveDigests(self._database, f"{venue}_archive")
-                self._archives[venue] = open_archive(venue, self._settings, digests)
+                self._archives[venue] = open_archive(venue, self._settings, digests, sleep=self._sleep)
             return self._archives[venue]
 
     def now(self, venue: str) -> datetime:
@@ -97,7 +98,7 @@ class Sources:
             if name not in self._venues:
                 with self._database.begin() as connection:
                     clock = venue_clock(connection, name, self._settings)
-                self._venues[name] = open_venue(name, self._settings, clock)
+                self._venues[name] = open_venue(name, self._settings, clock, sleep=self._sleep)
             return self._venues[name]
 
     @contextmanager

@@ -1,11 +1,14 @@
 """What ingestion asks of the places that give candles and prices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from candlecast.candles import Candles, Price, Refusal, Series, Symbol
+
+Sleep = Callable[[float], None]
+"""Waits that many seconds; raises an error of its own to end whatever waits."""
 
 
 @dataclass(frozen=True, slots=True)

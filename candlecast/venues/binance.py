@@ -14,7 +14,7 @@ from candlecast.candles import Series, Symbol, to_ms
 from candlecast.clock import VenueClock
 from candlecast.errors import CandlecastError, DataError, UnknownSeries, VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.base import Fetched
+from candlecast.venues.base import Fetched, Sleep
 from candlecast.venues.http import Answer, HttpClient, rate_limited
 from candlecast.venues.live import Columns, LiveVenue, Paging, columns, moment
 
@@ -53,7 +53,7 @@ class BinanceVenue(LiveVenue):
         http: HttpClient,
         wall_now: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Sleep = time.sleep,
     ) -> None:
         super().__init__(http, wall_now)
         self._sleep = sleep
@@ -62,9 +62,10 @@ class BinanceVenue(LiveVenue):
         self._weight_limit: int | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: VenueClock) -> Self:
+    def from_settings(cls, settings: Settings, clock: VenueClock, *, sleep: Sleep) -> Self:
         """Return the adapter for the host that the settings name."""
-        return cls(HttpClient.from_settings(settings.binance_url, settings, pause=settings.binance_pause), clock.now)
+        http = HttpClient.from_settings(settings.binance_url, settings, pause=settings.binance_pause, sleep=sleep)
+        return cls(http, clock.now, sleep=sleep)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
         """Yield the closed candles with start <= open_time < end, up to 1000 per page."""

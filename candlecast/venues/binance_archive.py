@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from candlecast.candles import Candles, Series, to_ms
 from candlecast.errors import CandlecastError, ChecksumMismatch, DataError, NotFound, VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.base import Fetched, Remembered
+from candlecast.venues.base import Fetched, Remembered, Sleep
 from candlecast.venues.binance import PLACES, spelling
 from candlecast.venues.http import Answer, HttpClient
 from candlecast.venues.live import milliseconds
@@ -67,9 +67,10 @@ class BinanceArchive:
         self._wall_now = wall_now
 
     @classmethod
-    def from_settings(cls, settings: Settings, remembered: Remembered) -> Self:
+    def from_settings(cls, settings: Settings, remembered: Remembered, *, sleep: Sleep) -> Self:
         """Return the archive on the host that the settings name."""
-        http = HttpClient.from_settings(settings.binance_archive_url, settings, largest_answer=_LARGEST_FILE)
+        url = settings.binance_archive_url
+        http = HttpClient.from_settings(url, settings, largest_answer=_LARGEST_FILE, sleep=sleep)
         return cls(http, remembered)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:

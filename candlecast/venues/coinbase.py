@@ -11,7 +11,7 @@ from candlecast.candles import Interval, Series, to_ms
 from candlecast.clock import VenueClock
 from candlecast.errors import CandlecastError, UnknownSeries, VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.base import Fetched
+from candlecast.venues.base import Fetched, Sleep
 from candlecast.venues.http import Answer, HttpClient
 from candlecast.venues.live import Columns, LiveVenue, Paging, columns, moment
 
@@ -27,9 +27,10 @@ class CoinbaseVenue(LiveVenue):
     name = "coinbase"
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: VenueClock) -> Self:
+    def from_settings(cls, settings: Settings, clock: VenueClock, *, sleep: Sleep) -> Self:
         """Return the adapter for the host that the settings name."""
-        return cls(HttpClient.from_settings(settings.coinbase_url, settings, pause=settings.coinbase_pause), clock.now)
+        http = HttpClient.from_settings(settings.coinbase_url, settings, pause=settings.coinbase_pause, sleep=sleep)
+        return cls(http, clock.now)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
         """Yield the closed candles with start <= open_time < end, up to 299 per page."""

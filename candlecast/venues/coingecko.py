@@ -8,6 +8,7 @@ from typing import Any, Self
 from candlecast.candles import Price, Symbol, from_ms
 from candlecast.errors import VenueUnavailable
 from candlecast.settings import Settings
+from candlecast.venues.base import Sleep
 from candlecast.venues.http import Answer, HttpClient
 
 _log = logging.getLogger(__name__)
@@ -51,13 +52,12 @@ class CoinGecko:
         self._http = http
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, *, sleep: Sleep) -> Self:
         """Return the source for the host and the key that the settings hold."""
         key = settings.coingecko_api_key
         headers = {"x-cg-demo-api-key": key.get_secret_value()} if key else {}
-        return cls(
-            HttpClient.from_settings(settings.coingecko_url, settings, pause=settings.coingecko_pause, headers=headers)
-        )
+        url, pause = settings.coingecko_url, settings.coingecko_pause
+        return cls(HttpClient.from_settings(url, settings, pause=pause, headers=headers, sleep=sleep))
 
     def latest(self, symbols: Sequence[Symbol]) -> list[Price]:
         """Return a price for each symbol that CoinGecko knows, in dollars for one in a token worth a dollar.

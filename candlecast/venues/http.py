@@ -33,6 +33,7 @@ from candlecast.errors import (
     VenueUnavailable,
 )
 from candlecast.settings import Settings
+from candlecast.venues.base import Sleep
 from candlecast.venues.pace import Pace
 
 USER_AGENT = f"candlecast/{__version__}"
@@ -107,7 +108,7 @@ class HttpClient:
         largest_answer: int = _LARGEST_ANSWER,
         headers: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Sleep = time.sleep,
     ) -> None:
         try:
             self._client = httpx.Client(

@@ -9,7 +9,7 @@ from candlecast.candles import Series, Symbol, from_ms, to_ms
 from candlecast.clock import VenueClock
 from candlecast.errors import CandlecastError, DataError, UnknownSeries, VenueUnavailable
 from candlecast.settings import Settings
-from candlecast.venues.base import Fetched
+from candlecast.venues.base import Fetched, Sleep
 from candlecast.venues.http import Answer, HttpClient, rate_limited
 from candlecast.venues.live import Columns, LiveVenue, columns, moment, page
 
@@ -28,9 +28,10 @@ class KrakenVenue(LiveVenue):
     name = "kraken"
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: VenueClock) -> Self:
+    def from_settings(cls, settings: Settings, clock: VenueClock, *, sleep: Sleep) -> Self:
         """Return the adapter for the host that the settings name."""
-        return cls(HttpClient.from_settings(settings.kraken_url, settings, pause=settings.kraken_pause), clock.now)
+        http = HttpClient.from_settings(settings.kraken_url, settings, pause=settings.kraken_pause, sleep=sleep)
+        return cls(http, clock.now)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:
         """Yield the closed candles with start <= open_time < end, as far back as there are any: one page or none."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from candlecast.errors import RateLimited
+from candlecast.venues.base import Sleep
 
 _CALM = 60.0  # seconds without a complaint after which a pause is halved again
 _LONGEST_PAUSE = 60.0
@@ -25,7 +26,7 @@ class Pace:
         first_pause: float = 0,
         longest_wait: float = 60,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Sleep = time.sleep,
     ) -> None:
         self._least = self._pause = pause
         self._first_pause = first_pause

@@ -14,6 +14,7 @@ from tests.making import make_candles
 from tests.real import real_candles
 from tests.shared import requires_shared
 from tests.venues.exchange import BinanceServer
+from tests.venues.hostile import Fault
 from tests.waiting import eventually
 
 BTC = Series("binance", Symbol("BTC", "USDT"), Interval.M5)
@@ -133,6 +134,21 @@ def test_sigterm_keeps_what_was_written_and_the_next_run_goes_on(database: Datab
         assert 0 < count(database) < 30_000
         assert ingest(settings)[0] == 0
     assert (stored(database).close == truth.close).all()
+
+
+def test_sigterm_ends_a_run_that_waits_as_the_exchange_asked(database: Database, environment: Environment) -> None:
+    truth = make_candles(5_000, Interval.M5)
+    with BinanceServer({BTC: truth}, standing_still(truth.cutoff)) as server:
+        server.retry_after = "55"
+        server.play([None] * 3 + [Fault.SLOW_DOWN_FOR] * 50)
+        process = start(settings_of(environment, server, days=20))
+        eventually(lambda: server.unspent < 50)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "stopped by SIGTERM" in log
+    with database.begin() as connection:
+        assert [row.error_code for row in runs.recent(connection, limit=5)] == ["interrupted"]
 
 
 def test_the_candle_that_is_still_open_is_not_stored(database: Database, environment: Environment) -> None:
