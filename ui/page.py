@@ -150,14 +150,18 @@ def refresh(
     mark = session.mark if keep is None else keep
     try:
         seen = look(client, series, horizon, session.snapshot)
-        fresh = replace(seen, now=seen.now.astimezone(view.place))
-        found = gather(fresh, session.found.get(view.tab)) if gather else None
     except (ApiError, ServiceAway) as error:
         if session.mark == mark:
             session.trouble = error
         return
+    fresh, found = replace(seen, now=seen.now.astimezone(view.place)), session.found.get(view.tab)
+    trouble: CandlecastError | None = None
+    try:
+        found = gather(fresh, found) if gather else None
+    except (ApiError, ServiceAway) as error:
+        trouble = error
     if session.mark == mark:
-        session.snapshot, session.trouble = fresh, None
+        session.snapshot, session.trouble = fresh, trouble
         session.found[view.tab] = found
 
 

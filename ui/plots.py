@@ -63,7 +63,11 @@ class Plot:
     def down(self, value: float, text: str) -> str:
         """Return a vertical rule with its number."""
         rule = self.line((value, self.low), (value, self.high), 'stroke="var(--cc-line)"')
-        return f"{rule}{label(self.x(value), _BOTTOM + 18, text, 'middle')}"
+        return rule + self.below(value, text)
+
+    def below(self, value: float, text: str) -> str:
+        """Return a word under a value."""
+        return label(self.x(value), _BOTTOM + 18, text, "middle")
 
     def titles(self, below: str, above: str) -> str:
         """Return the names of both axes."""
@@ -114,7 +118,7 @@ def promise(covered: dict[int, Estimate], language: Language, colour: str = "sai
     parts.append(plot.line((45, 0), (100, 0), dash))
     for percent, one in away.items():
         parts += _point(plot, percent, one, colour)
-        parts.append(label(plot.x(percent), _BOTTOM + 18, str(percent), "middle"))
+        parts.append(plot.below(percent, str(percent)))
     parts.append(plot.titles(say["record_promised_axis"], say["record_covered_axis"]))
     return drawing(say["record_promise_alt"], parts)
 

@@ -41,7 +41,7 @@ def versions(models: Sequence[ModelVersion], snapshot: Snapshot | None, language
     say = words(language)
     if snapshot is None or not models:
         return panel(say["models_versions"], quiet(say["models_none"]))
-    numbers = [_numbers(model) for model in models]
+    numbers = [decision_numbers(model) for model in models]
     ends = [abs(one[name]) for one in numbers for name in ("skill_lower", "skill_upper") if name in one]
     limit = axis_limit(*ends) if ends else 0.01
     heads = [say[f"models_{name}"] for name in _COLUMNS]
@@ -81,7 +81,8 @@ def _state(model: ModelVersion, language: Language) -> str:
     return escape(say["models_refused" if model.decision else "models_undecided"])
 
 
-def _numbers(model: ModelVersion) -> dict[str, float]:
+def decision_numbers(model: ModelVersion) -> dict[str, float]:
+    """Return the numbers that the decision about a version was made from."""
     known = (model.decision or {}).get("numbers") or {}
     return {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
 

@@ -463,6 +463,18 @@ def test_what_a_tab_found_is_kept_for_its_next_look(client: Client) -> None:
     assert session.found == {"data": 2}
 
 
+def test_tab_that_cannot_be_filled_leaves_the_rest_of_the_page_and_what_it_had(client: Client) -> None:
+    session = Session(found={"data": "before"})
+
+    def gather(_: Snapshot, before: object) -> object:
+        raise ServiceAway("gone")
+
+    refresh(session, client, View(tab="data"), SERIES, 1, gather=gather)
+    assert session.snapshot is not None
+    assert isinstance(session.trouble, ServiceAway)
+    assert session.found == {"data": "before"}
+
+
 def test_busy_port_is_named_with_the_way_out() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -11,6 +11,7 @@ import gradio as gr
 from candlecast.api import ModelVersion
 from candlecast.client import ApiError, ServiceAway
 from ui import registry, runs
+from ui.history import history
 from ui.page import Session, View, read
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, Tab, Updates
@@ -37,7 +38,9 @@ class ModelsTab(Tab):
                 self._promote = gr.Button("Make champion", elem_id="promote")
             self._progress = gr.HTML(elem_id="progress", elem_classes="progress")
         self._versions = gr.HTML(registry.versions((), None, "en"), elem_id="models-versions")
-        self._card = gr.HTML(registry.card(None, None, "en"), elem_id="models-card")
+        with gr.Row(elem_classes="duo"):
+            self._history = gr.HTML(history((), None, "en"), elem_id="models-history")
+            self._card = gr.HTML(registry.card(None, None, "en"), elem_id="models-card")
 
     def listen(self, redraw: Callable[..., Updates], outputs: list[Any]) -> None:
         """Tie the buttons and the choice of a version."""
@@ -55,7 +58,7 @@ class ModelsTab(Tab):
         """Return everything that is drawn."""
         return [
             self._head, self._title, self._train, self._version, self._reason, self._sure, self._promote,
-            self._versions, self._card,
+            self._versions, self._history, self._card,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> tuple[ModelVersion, ...]:
@@ -68,6 +71,7 @@ class ModelsTab(Tab):
         picked = _picked(models, session.picked)
         return {
             self._versions: registry.versions(models, session.snapshot, view.language),
+            self._history: history(models, session.snapshot, view.language),
             self._card: registry.card(picked, session.snapshot, view.language),
             self._version: gr.update(
                 choices=[model.id for model in models],
