@@ -4,6 +4,8 @@ CandlecastError                 exit 1   http 500
 ├── UsageError                  exit 64  http 400   the command or request is misspelt
 │   ├── TooLarge                http 413            the request is larger than the service reads
 │   ├── HeadTooLarge            http 431            its address or headers are
+│   ├── TooSlow                 http 408            it did not arrive in time
+│   ├── NoHttp                  http 400            it is no HTTP
 │   ├── NotJson                 http 400            its body cannot be read
 │   ├── NotParquet              http 400
 │   ├── UnsupportedMediaType    http 415            its body is of a kind that the route does not read
@@ -92,6 +94,19 @@ class HeadTooLarge(UsageError):
 
     http_status = 431
     remedy = "Send fewer and shorter headers, and a shorter address."
+
+
+class TooSlow(UsageError):
+    """The request did not arrive in time."""
+
+    http_status = 408
+    remedy = "Send it again, at once and over a faster connection, or send less."
+
+
+class NoHttp(UsageError):
+    """What arrived is not HTTP."""
+
+    remedy = "Ask with an HTTP client such as `curl`; TLS ends at the proxy in front of the service."
 
 
 class NotJson(UsageError):

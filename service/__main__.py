@@ -35,6 +35,7 @@ def _serve(settings: Settings) -> int:
             access_log=False,
             log_config=None,
             http=BoundedProtocol,
+            ws="none",
             forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=20,
         )

@@ -59,7 +59,7 @@ class Candlecast:
 
     @bentoml.api(route="/forecast")  # type: ignore[untyped-decorator]  # as above
     def forecast(self, request: api.ForecastRequest, /) -> api.ComputedForecasts:
-        """Forecast from a caller's own candles, as POST /v1/forecasts does."""
+        """Forecast from a caller's own candles; over HTTP `NativeAnswers` lets POST /v1/forecasts do it."""
         return own_forecasts(self.board, request, request.candles.model_dump())
 
 

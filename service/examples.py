@@ -23,8 +23,10 @@ from candlecast.errors import (
     NotJson,
     NotParquet,
     StoreUnavailable,
+    TemporaryError,
     TooLarge,
     TooManyAttempts,
+    TooSlow,
     Unauthorized,
     UnknownSeries,
     UnsupportedMediaType,
@@ -36,12 +38,14 @@ Errors = tuple[type[CandlecastError], ...]
 EVERYWHERE: Errors = (
     Unauthorized,
     MethodNotAllowed,
+    TooSlow,
     TooLarge,
     InvalidRequest,
     TooManyAttempts,
     HeadTooLarge,
     InternalError,
     StoreUnavailable,
+    TemporaryError,
 )
 """What any request below `/v1` can end in; Unauthorized where it changes something, or where reading is protected."""
 WITH_BODY: Errors = (NotJson, UnsupportedMediaType)

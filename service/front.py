@@ -15,6 +15,7 @@ from candlecast.logs import log_context
 from candlecast.settings import Settings
 from service.asking import REQUEST_ID, Asking, begin_asking
 from service.limits import BoundedBodies
+from service.native import NativeAnswers
 from service.problems import problem_response
 from service.tokens import ProtectedReading, TokenGate
 
@@ -42,7 +43,7 @@ class Front:
 
 def within_layers(app: ASGIApp, settings: Settings, gate: TokenGate) -> ASGIApp:
     """Return `app` inside the layers that the settings ask for; the last one here is the first that a request meets."""
-    app = BoundedBodies(app, settings.max_request_bytes)
+    app = BoundedBodies(HeadLikeGet(NativeAnswers(app)), settings.max_request_bytes)
     if settings.protect_reading:
         app = ProtectedReading(app, gate)
     if settings.cors_origins:
@@ -56,6 +57,29 @@ def within_layers(app: ASGIApp, settings: Settings, gate: TokenGate) -> ASGIApp:
     if settings.root_path:
         app = UnderPrefix(app, settings.root_path)
     return LoggedRequests(app, settings.root_path)
+
+
+class HeadLikeGet:
+    """Answer HEAD as GET, without the body: nothing of it is made after the head is out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        ended = False
+
+        async def head(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not ended:
+                ended = True
+                await send({"type": "http.response.body", "body": b""})
+
+        await self.app({**scope, "method": "GET"}, receive, head)
 
 
 class UnderPrefix:

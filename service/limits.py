@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from http import HTTPStatus
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from candlecast.errors import TooLarge
+from candlecast.errors import CandlecastError, TooLarge, TooSlow
 from candlecast.metrics import HTTP_SECONDS
-from service.problems import problem_response
+from service.problems import Refused, problem_response
+
+BODY_SECONDS = 20.0
 
 _MOST_DIGITS = 20
 _UNKNOWN = "unknown"
@@ -47,7 +49,10 @@ class MeasuredRequests:
 
 
 class BoundedBodies:
-    """Stop reading a request's body after `limit` bytes, announced or not; the caller gets a 413."""
+    """Stop reading a request's body after `limit` bytes, announced or not, and after `BODY_SECONDS`.
+
+    The caller gets a 413, or a 408.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
@@ -61,17 +66,32 @@ class BoundedBodies:
         if _announced(scope) > self.limit:
             await problem_response(scope, error)(scope, receive, send)
             return
-        read, answered, refused = 0, False, False
+        read, whole, answered, refused = 0, False, False, False
+        until = time.monotonic() + BODY_SECONDS
+
+        async def refuse(error: CandlecastError) -> NoReturn:
+            nonlocal refused
+            refused = True
+            await problem_response(scope, error)(scope, receive, send)
+            raise Refused(error)
+
+        def waits() -> bool:
+            return not (whole or answered)
 
         async def bounded() -> Message:
-            nonlocal read, refused
-            message = await receive()
+            nonlocal read, whole
+            if not waits():
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except TimeoutError:
+                if not waits():
+                    return await receive()
+                await refuse(TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} seconds; send it again"))
             read += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if read > self.limit and not answered:
-                refused = True
-                await problem_response(scope, error)(scope, receive, send)
-                # FastAPI lets only this class through while it reads a body.
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                await refuse(error)
             return message
 
         async def unless_refused(message: Message) -> None:
@@ -80,7 +100,8 @@ class BoundedBodies:
             if not refused:
                 await send(message)
 
-        await self.app(scope, bounded, unless_refused)
+        with suppress(Refused):
+            await self.app(scope, bounded, unless_refused)
 
 
 def _announced(scope: Scope) -> int:

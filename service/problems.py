@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -22,7 +23,7 @@ from candlecast.errors import (
     NotFound,
     NotJson,
     TemporaryError,
-    TooLarge,
+    TooSlow,
     Unauthorized,
     UsageError,
 )
@@ -37,11 +38,20 @@ _MOST_FIELDS = 20
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
+class Refused(HTTPException):
+    """A layer around has answered with `error` already. FastAPI lets only this kind through while it reads a body."""
+
+    def __init__(self, error: CandlecastError) -> None:
+        super().__init__(error.http_status, error.message)
+        self.error = error
+
+
 def handle_problems(app: FastAPI) -> None:
     """Make every error of `app` a problem body."""
     app.add_exception_handler(CandlecastError, _candlecast_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
 
 
 def title(error: type[CandlecastError]) -> str:
@@ -103,6 +113,10 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return problem_response(request.scope, _named(request, error), headers)
 
 
+async def _hung_up(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(request.scope, TooSlow("the connection ended before the body had arrived; send it again"))
+
+
 def _methods(request: Request) -> list[str]:
     """Return the methods of every route at the request's address; the framework tells those of one."""
 
@@ -110,11 +124,15 @@ def _methods(request: Request) -> list[str]:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return [method for method in _METHODS if answers(method)]
+    known = [method for method in _METHODS if answers(method)]
+    # What answers GET answers HEAD: see the layer around all routes.
+    return sorted({*known, "HEAD"} if "GET" in known else known)
 
 
 def _named(request: Request, error: HTTPException) -> CandlecastError:
     """Return the error of the tree that an error of the web framework means."""
+    if isinstance(error, Refused):
+        return error.error
     missing = f"there is no {request.method} {request.url.path}; GET /openapi.json lists what there is"
     if error.status_code == HTTPStatus.NOT_FOUND:
         return NotFound(missing)
@@ -122,8 +140,6 @@ def _named(request: Request, error: HTTPException) -> CandlecastError:
         return MethodNotAllowed(missing)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's own, for bytes that are no text or nest too deeply
         return NotJson("the body is not JSON: it cannot be read")
-    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # the layer around has answered already
-        return TooLarge("the body is too large")
     return InternalError(str(error.detail))
 
 

@@ -395,7 +395,7 @@ def test_more_rows_of_the_ledger_than_the_service_gives_at_once_come_page_by_pag
 def ledger_row(cutoff: datetime) -> LedgerRow:
     known = {"series": SERIES, "horizon": 1, "model_version": "m-1", "role": "champion", "cutoff": cutoff}
     times = {"target_time": END, "issued_at": cutoff}
-    numbers = {"last_close": 1.0, "close": 1.0, "p_up": None, "intervals": {}, "realised_close": None, "error": None}
+    numbers: dict[str, Any] = {"last_close": 1.0, "close": 1.0, "p_up": None, "intervals": {}, "realised_close": None, "error": None}
     return LedgerRow.model_validate(known | times | numbers)
 
 

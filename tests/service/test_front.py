@@ -4,6 +4,8 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -106,9 +108,9 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(house: House, path: str, a
     assert house.http.get("/livez").is_success
 
 
-def _talk(house: House, sent: bytes) -> bytes:
+def _talk(house: House, sent: bytes, patience: float = 20) -> bytes:
     """Send bytes on a connection of their own; return all that comes back until the service closes it."""
-    with socket.create_connection(("127.0.0.1", house.http.base_url.port or 80), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", house.http.base_url.port or 80), timeout=patience) as connection:
         connection.sendall(sent)
         received = b""
         while piece := connection.recv(65536):
@@ -118,6 +120,12 @@ def _talk(house: House, sent: bytes) -> bytes:
 
 def _status(received: bytes) -> int:
     return int(received.split(b" ", 2)[1])
+
+
+def _problem(received: bytes) -> Any:
+    head, _, content = received.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    return json.loads(content)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def test_a_head_without_end_is_refused_with_a_problem(house: House, head: bytes)
     before = _resident(house)
     received = _talk(house, b"GET /livez HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n")
     assert _status(received) == 431
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
+    assert _problem(received)["code"] == "head_too_large"
     assert _resident(house) < before + 30 * MEGABYTE
 
 
@@ -162,9 +170,63 @@ def test_an_address_without_end_is_refused(house: House) -> None:
         pytest.param(b"POST /v1/runs HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n", 400, id="negative length"),
     ],
 )
-def test_odd_requests_get_a_plain_answer(house: House, sent: bytes, status: int) -> None:
-    assert _status(_talk(house, sent)) == status
+def test_odd_requests_get_an_answer_and_what_is_wrong_a_problem(house: House, sent: bytes, status: int) -> None:
+    received = _talk(house, sent)
+    assert _status(received) == status
+    assert status == 200 or _problem(received)["status"] == status
     assert house.get("/v1/series")["series"]
+
+
+POST = b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n"
+UNFINISHED = (
+    b"",
+    b"GET /livez HTTP/1.1\r\nhost: a\r\nx:",
+    b"POST /v1/forecasts" + POST + b"content-length: 9\r\n\r\n{",
+    b"POST /v1/runs" + POST + b"content-length: 9\r\nauthorization: Bearer " + TOKEN.encode() + b"\r\n\r\n{",
+    b"POST /forecast" + POST + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_what_does_not_arrive_is_not_awaited_without_end(house: House) -> None:
+    with ThreadPoolExecutor(len(UNFINISHED)) as askers:
+        answers = list(askers.map(partial(_talk, house, patience=60), UNFINISHED))
+    assert [(_status(one), _problem(one)["code"]) for one in answers] == [(408, "too_slow")] * len(UNFINISHED)
+    assert "traceback" not in house.log.read_text()
+
+
+def test_a_caller_who_hangs_up_is_no_failure_of_the_service(house: House) -> None:
+    head = b"POST /v1/forecasts HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nx-request-id: gone\r\n"
+    with socket.create_connection(("127.0.0.1", house.http.base_url.port or 80)) as connection:
+        connection.sendall(head + b"content-length: 9\r\n\r\n{")
+    line = _line(house, "gone")
+    assert (line["level"], line["status"], line["code"]) == ("INFO", 408, "too_slow")
+    assert "traceback" not in line
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/livez", "/metrics", "/openapi.json", "/v1/status", "/v1/nothing", f"/v1/candles?series={BTC}"],
+)
+def test_head_is_get_without_the_body(house: House, path: str) -> None:
+    headers = {"x-request-id": "twice"}
+    got, head = (house.http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    varying = {"/metrics", "/v1/status"}  # their length is that of the moment
+    assert path in varying or head.headers["content-length"] == got.headers["content-length"]
+
+
+def test_head_of_a_file_makes_none_of_it(house: House) -> None:
+    head = house.http.head("/v1/candles", params={"series": str(BTC), "format": "csv"})
+    assert (head.status_code, head.headers["content-type"], head.content) == (200, "text/csv; charset=utf-8", b"")
+    assert house.get("/v1/series")["series"]
+
+
+def test_a_wish_for_another_protocol_is_answered_as_if_it_were_not_there(house: House) -> None:
+    wish = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-key": "a", "sec-websocket-version": "13"}
+    assert house.http.get("/v1/nothing", headers=wish).json()["code"] == "not_found"
 
 
 def test_a_path_that_is_no_text_is_a_problem_in_a_query_too(house: House) -> None:

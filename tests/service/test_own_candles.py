@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -201,6 +202,46 @@ def test_the_native_endpoint_answers_the_same(house: House) -> None:
     response = house.http.post("/forecast", json=body(CANDLES))
     assert response.status_code == 200, response.text
     assert response.json() == _post(house, body(CANDLES)).json()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        pytest.param(b"{}", "application/json", id="empty"),
+        pytest.param(b'{"last": 1, "last": 2}', "application/json", id="twice"),
+        pytest.param(b"\xff", "application/json", id="no text"),
+        pytest.param(json.dumps(body(CANDLES, last=560)).encode(), "application/json", id="too few"),
+        pytest.param(json.dumps(body(CANDLES, horizons=[2])).encode(), "application/json", id="horizon"),
+        pytest.param(b" " * 8_000_001, "application/json", id="too large"),
+        pytest.param(pickle.dumps(body(CANDLES)), "application/vnd.bentoml+pickle", id="pickle"),
+        pytest.param(b"a=1", "multipart/form-data; boundary=x", id="form"),
+    ],
+)
+def test_the_native_endpoint_refuses_the_same_in_the_same_words(house: House, content: bytes, kind: str) -> None:
+    own = {"content-type": kind, "x-request-id": "both"}
+    native, public = (house.http.post(path, content=content, headers=own) for path in ("/forecast", "/v1/forecasts"))
+    assert native.status_code >= 400
+    assert (native.status_code, native.json()) == (public.status_code, public.json())
+    assert native.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's own
+def test_a_client_of_bentoml_finds_the_endpoint_and_gets_the_answer(house: House) -> None:
+    import bentoml
+
+    with bentoml.SyncHTTPClient(str(house.http.base_url)) as client:
+        answer = client.forecast(body(CANDLES))
+        assert answer == _post(house, body(CANDLES)).json()
+        with pytest.raises(bentoml.exceptions.BentoMLException, match="not_enough_candles"):
+            client.forecast(body(CANDLES[:10]))
+
+
+@pytest.mark.parametrize("path", ["/forecast", "/schema.json", "/readyz", "/static_content/../app.py", "/docs.json"])
+def test_what_bentoml_refuses_by_itself_is_a_problem_too(house: House, path: str) -> None:
+    response = house.http.put(path)
+    assert response.status_code in (404, 405)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == response.status_code
 
 
 def _expect_problem(response: httpx.Response, status: int, code: str, named: str) -> None:

@@ -96,7 +96,7 @@ def test_what_cannot_be_read_is_a_problem_that_names_it(
 def test_a_method_that_a_route_does_not_know_is_a_problem(house: House) -> None:
     response = house.http.delete("/v1/forecasts")
     _expect_problem(response, 405, "method_not_allowed", "there is no DELETE /v1/forecasts")
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, POST"
 
 
 def _expect_problem(response: httpx.Response, status: int, code: str, named: str) -> None:
