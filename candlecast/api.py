@@ -235,6 +235,9 @@ class ComputedForecasts(Shape):
 
     interval: str
     series: str | None
+    market: bool = False
+    """Whether the model saw, beside the newest of these candles, what the service has stored of the same moment: the
+    other symbols, and the shorter candles inside. Only where `series` names one that the service serves."""
     forecasts: list[ComputedForecast]
 
 
@@ -254,6 +257,10 @@ class LedgerRow(Shape):
     issued_at: datetime | None
     """When it was said, by the venue's clock; null where it was not said live."""
     last_close: float
+    open: float | None = None
+    """With high and low the rest of the predicted candle, where the forecaster gave one."""
+    high: float | None = None
+    low: float | None = None
     close: float
     p_up: float | None
     intervals: dict[str, Bounds]

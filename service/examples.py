@@ -198,6 +198,7 @@ EXAMPLES: Mapping[str, Example] = {
         api.ComputedForecasts(
             interval="15m",
             series=SERIES,
+            market=True,
             forecasts=[
                 api.ComputedForecast(
                     horizon=1,
@@ -243,6 +244,9 @@ EXAMPLES: Mapping[str, Example] = {
                     target_time=_CUTOFF + STEP,
                     issued_at=_CUTOFF + timedelta(seconds=3),
                     last_close=112761.1,
+                    open=112761.1,
+                    high=112938.2,
+                    low=112590.4,
                     close=112766.3,
                     p_up=0.513,
                     intervals=_INTERVALS,

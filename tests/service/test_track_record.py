@@ -38,6 +38,12 @@ def rows(house: House, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
+def predicted(house: House) -> dict[str, Any]:
+    """Return the candle that the newest forecast predicts."""
+    point = house.latest(TRAINED)["point"]
+    return {name: point[name] for name in ("open", "high", "low", "close")}
+
+
 def test_history_is_marked_from_the_first_hour(told: House) -> None:
     found = rows(told)
     cutoffs = [datetime.fromisoformat(row["cutoff"]) for row in found]
@@ -46,6 +52,8 @@ def test_history_is_marked_from_the_first_hour(told: House) -> None:
     for row in found[:-1]:
         assert (row["role"], row["issued_at"], row["model_version"]) == (None, None, "told")
         assert row["error"] == row["close"] - row["realised_close"]
+    said = predicted(told)
+    assert {name: found[-1][name] for name in said} == said
     assert found[-1]["role"] in ("baseline", "champion")
     assert found[-1]["issued_at"] is not None
 
