@@ -25,11 +25,13 @@ from candlecast.errors import (
     InvalidCandles,
     ModelError,
     NotEnoughCandles,
+    StoreUnavailable,
     UsageError,
 )
 from candlecast.evaluation import MINIMUM_SCORED, skill_interval
+from candlecast.features import WINDOW
 from candlecast.forecast import Forecast, Forecaster
-from candlecast.market import neighbours
+from candlecast.market import NOTHING, KnownCandles, neighbours
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger, models
@@ -67,6 +69,15 @@ class SeriesBoard:
     said: Mapping[int, Said] = field(default_factory=dict)
     skill: Mapping[int, Skill] = field(default_factory=dict)
     silence: CandlecastError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Forecasts of a caller's candles: who spoke, what, and whether anything of the market's newest moment was seen."""
+
+    model_version: str
+    forecasts: list[Forecast]
+    market: bool
 
 
 class Board:
@@ -130,18 +141,41 @@ class Board:
 
     def own_forecasts(
         self, series: Series | None, candles: Candles, horizons: Sequence[int] | None, last: int
-    ) -> tuple[str, list[Forecast]]:
-        """Forecast a caller's candles; return who spoke and what. Nothing is written down."""
+    ) -> Computed:
+        """Forecast a caller's candles, beside what is stored of their market. Nothing is written down."""
         champion = self.forecaster(series, candles.interval)
         served = champion.forecaster.horizons
         if missing := [h for h in horizons or () if h not in served]:
             raise UsageError(f"horizon {missing[0]} is not served; served are {', '.join(map(str, served))}")
         try:
-            forecasts = champion.forecaster.forecast(series, candles, last)
+            forecasts = champion.forecaster.forecast(series, candles, last, known)
         except ValueError as error:
             raise _no_forecast("these candles", error) from error
-        return champion.id, [f for f in forecasts if horizons is None or f.horizon in horizons]
+        wanted = [f for f in forecasts if horizons is None or f.horizon in horizons]
+        return Computed(champion.id, wanted, any(len(one) and one.cutoff == candles.cutoff for one in known.values()))
 
+    def _stored_market(self, series: Series | None, candles: Candles, last: int) -> KnownCandles:
+        """Return what is stored beside the last cutoffs of a caller's candles, as much as a forecast reads.
+
+        Nothing of a series that is not active, and nothing while the database is away.
+        """
+        if series not in self.series or not len(candles):
+            return NOTHING
+        try:
+            with self.database.begin() as connection:
+                return {
+                    beside: candle_store.read_last(
+                        connection,
+                        beside,
+                        WINDOW + (last - 1) * int(series.interval.step // beside.interval.step),
+                        before=candles.cutoff,
+                    )
+                    for beside in neighbours(series, self.series)
+                }
+        except StoreUnavailable:
+            return NOTHING
+
+        known = self._stored_market(series, candles, last) if champion.id != models.NAIVE else NOTHING
     def _awaits_market(self, series: Series, newest: Mapping[Series, datetime]) -> bool:
         """Return whether candles of the same moment are still to come, and the patience for them is not used up.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -22,8 +25,37 @@ from service.feature_words import describe
 
 router = APIRouter(prefix="/v1")
 
+MOST_KEPT = 200
+
 _SAME = 1e-6
 _NAMED = 3
+
+Told = tuple[list[Explanation], list[Explanation]]
+"""What a model says of every horizon beside its market, and without."""
+
+
+class Explanations:
+    """What led to the newest forecasts. Each is worked out when somebody asks first; the oldest are forgotten."""
+
+    def __init__(self, board: Board, most_kept: int = MOST_KEPT) -> None:
+        self._board = board
+        self._most_kept = most_kept
+        self._told: dict[tuple[Series, datetime, str], Told] = {}
+        self._guard = threading.Lock()
+
+    def of(self, series: Series, model_version: str, said: Forecast) -> Explanation:
+        """Return the explanation that gives what was said, else the one from what is known now.
+
+        Raises DataError where the candles of then are no longer there.
+        """
+        key = (series, said.cutoff, model_version)
+        with self._guard:
+            if key not in self._told:
+                self._told[key] = _told(self._board, *key)
+                while len(self._told) > self._most_kept:
+                    del self._told[next(iter(self._told))]
+            tries = [next(one for one in told if one.horizon == said.horizon) for told in self._told[key]]
+        return next((one for one in tries if _gives(one, said)), tries[0])
 
 
 @router.get("/forecasts/latest/explanation")
@@ -43,32 +75,29 @@ def explain_latest(board: BoardNow, series: SeriesName, horizon: Annotated[int, 
     known |= {"model_version": said.model_version, "p_up": said.forecast.p_up}
     if latest.status == "baseline":
         return api.Explanation(**known, summary=["No model answers yet. The baseline expects no change."])
-    found = _explained(board, wanted, said.model_version, said.forecast)
-    if found is None:
+    try:
+        found = _explanations(board).of(wanted, said.model_version, said.forecast)
+    except DataError:
         return api.Explanation(**known, summary=["The candles that the forecast has read are no longer there."])
     return api.Explanation(**known, **_shape(found, said.forecast))
 
 
-def _explained(board: Board, series: Series, model_version: str, said: Forecast) -> Explanation | None:
-    """Return the explanation that gives what was said, else the one from what is known now."""
+@cache
+def _explanations(board: Board) -> Explanations:
+    return Explanations(board)
+
+
+def _told(board: Board, series: Series, cutoff: datetime, model_version: str) -> Told:
     with board.database.begin() as connection:
         artefacts = models.read_artefacts(connection, model_version)
         model = XGBForecaster.from_bytes(artefacts, models.version(connection, model_version).manifest)
-        candles = candle_store.read_last(connection, series, model.window, before=said.cutoff)
+        candles = candle_store.read_last(connection, series, model.window, before=cutoff)
         beside: KnownCandles = {
-            one: candle_store.read_last(connection, one, model.window, before=said.cutoff)
+            one: candle_store.read_last(connection, one, model.window, before=cutoff)
             for one in neighbours(series, board.series)
         }
-    try:
-        # A forecast that did not wait for its market was made without some of it.
-        tries = [_of(model.explain(series, candles, one), said.horizon) for one in (beside, NOTHING)]
-    except DataError:
-        return None
-    return next((one for one in tries if _gives(one, said)), tries[0])
-
-
-def _of(explanations: list[Explanation], horizon: int) -> Explanation:
-    return next(one for one in explanations if one.horizon == horizon)
+    # A forecast that did not wait for its market was made without some of it.
+    return model.explain(series, candles, beside), model.explain(series, candles, NOTHING)
 
 
 def _gives(explanation: Explanation, said: Forecast) -> bool:

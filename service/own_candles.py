@@ -18,7 +18,7 @@ from candlecast.forecast import Forecast
 from candlecast.store.files import read_candle_file
 from service import answers
 from service.asked import BoardNow, parse_series
-from service.board import Board
+from service.board import Board, Computed
 from service.bodies import JSON, PARQUET, parse_json, read_body
 
 router = APIRouter(prefix="/v1")
@@ -84,11 +84,14 @@ def own_forecasts(board: Board, options: api.ForecastOptions, columns: Mapping[s
         raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
     candles = _candles(interval, columns)
     if options.calendar == "weekdays":
-        model_version, found = _on_weekdays(board, options, candles)
+        found = _on_weekdays(board, options, candles)
     else:
-        model_version, found = board.own_forecasts(series, candles, options.horizons, options.last)
+        found = board.own_forecasts(series, candles, options.horizons, options.last)
     return api.ComputedForecasts(
-        interval=str(interval), series=options.series, forecasts=list(answers.computed(model_version, found))
+        interval=str(interval),
+        series=options.series,
+        market=found.market,
+        forecasts=list(answers.computed(found.model_version, found.forecasts)),
     )
 
 
@@ -113,7 +116,7 @@ def _at_fault(columns: Mapping[str, Any], row: int, reason: str) -> str:
     return next((name for name in ("high", "low", "volume") if reason.startswith(name)), "open_time")
 
 
-def _on_weekdays(board: Board, options: api.ForecastOptions, candles: Candles) -> tuple[str, list[Forecast]]:
+def _on_weekdays(board: Board, options: api.ForecastOptions, candles: Candles) -> Computed:
     """Forecast as if the days on which the market was open followed each other, and give them back their dates."""
     if candles.interval is not Interval.D1:
         raise UsageError(f"calendar weekdays is for candles of 1d, not of {candles.interval}")
@@ -122,8 +125,8 @@ def _on_weekdays(board: Board, options: api.ForecastOptions, candles: Candles) -
     series = parse_series(options.series) if options.series is not None else None
     opened, step = candles.open_time, candles.interval.step
     counted = replace(candles, open_time=opened[0] + np.arange(len(candles)) * step)
-    model_version, found = board.own_forecasts(series, counted, options.horizons, options.last)
-    return model_version, [_dated(candles, counted, one) for one in found]
+    found = board.own_forecasts(series, counted, options.horizons, options.last)
+    return replace(found, forecasts=[_dated(candles, counted, one) for one in found.forecasts])
 
 
 def _dated(candles: Candles, counted: Candles, forecast: Forecast) -> Forecast:
