@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from candlecast.program import Parser, run_program
 from candlecast.serving import exit_cleanly_on_sigterm, require_free_port
 from candlecast.settings import Settings
+
+log = logging.getLogger("ui")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +33,7 @@ def _serve(settings: Settings) -> int:
     import uvicorn
 
     from candlecast.client import Client
+    from candlecast.requests import LoggedRequests
     from ui.app import create_app
 
     own = settings.api_token.get_secret_value() if settings.api_token else None
@@ -38,8 +42,8 @@ def _serve(settings: Settings) -> int:
         return Client(settings.api_base_url, own or token)
 
     exit_cleanly_on_sigterm()
-    app = create_app(connect)
-    print(f"screen: http://{settings.ui_host}:{settings.ui_port}", flush=True)  # noqa: T201
+    app = LoggedRequests(create_app(connect))
+    log.info("the screen of %s is at http://%s:%d", settings.api_base_url, settings.ui_host, settings.ui_port)
     uvicorn.run(app, host=settings.ui_host, port=settings.ui_port, log_config=None, access_log=False)
     return 0
 

@@ -28,7 +28,7 @@ def routes(reader: Client) -> APIRouter:
         series: Annotated[str, Query(max_length=100)],
         horizon: Annotated[int, Query(ge=1)] = 1,
     ) -> StreamingResponse:
-        return _passed(reader.opened("/v1/forecasts", series=series, horizon=horizon, format=kind))
+        return _passed(reader.opened("/v1/forecasts", series=series, horizon=horizon, format=kind, origin="live"))
 
     @router.get("/sample.csv")
     def sample_candles(series: Annotated[str, Query(max_length=100)]) -> Response:

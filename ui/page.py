@@ -14,7 +14,8 @@ from candlecast.candles import to_ms
 from candlecast.client import ApiError, Client, ServiceAway
 from candlecast.errors import CandlecastError
 from ui import panels
-from ui.chart import NARROW, Look, figure
+from ui.chart import figure
+from ui.chart_rows import NARROW, Look
 from ui.format import Language, moment_text
 from ui.own_candles import OwnCandles
 from ui.snapshot import Snapshot, look
@@ -39,6 +40,7 @@ class View:
     dark: bool = False
     width: int = 1440
     past: bool = True
+    past_candles: bool = False
     line: bool = False
     tab: str = TABS[0]
     palette: Palette = "violet"
@@ -64,13 +66,14 @@ class View:
     @property
     def look(self) -> Look:
         """The part that the chart needs."""
-        return Look(self.language, self.mode, self.width, self.past, self.line)
+        return Look(self.language, self.mode, self.width, self.past, self.past_candles, self.line)
 
     @property
     def key(self) -> tuple[object, ...]:
         """What makes a new drawing necessary; not every pixel of width does."""
         narrow = self.width < NARROW
-        return (self.tab, self.language, self.mode, self.zone, narrow, self.past, self.line, self.window)
+        drawn = (self.past, self.past_candles, self.line)
+        return (self.tab, self.language, self.mode, self.zone, narrow, *drawn, self.window)
 
 
 @dataclass(eq=False)
@@ -185,6 +188,7 @@ def read(
     palette: str | None,
     dark: bool | None,
     past: bool,
+    past_candles: bool,
     style: str,
     window: str | None,
     session: Session,
@@ -193,7 +197,7 @@ def read(
     known = _browser(browser)
     shown = {"tab": tab, "language": language, "zone": zone, "palette": palette, "dark": dark}
     shown |= {"window": window}
-    view = replace(_view(known | shown), past=bool(past), line=style == "line")
+    view = replace(_view(known | shown), past=bool(past), past_candles=bool(past_candles), line=style == "line")
     return view, _series(pair, interval), horizon, session
 
 

@@ -24,7 +24,15 @@ PAST_CANDLES = 60
 _AWAY = 503
 _WITHOUT_PRICES = ("replay", "simulated")
 
-History = tuple[CandleColumns | None, tuple[LedgerRow, ...], ModelVersion | None]
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What changes only when a candle has closed."""
+
+    candles: CandleColumns | None = None
+    ledger: tuple[LedgerRow, ...] = ()
+    hindsight: tuple[LedgerRow, ...] = ()
+    challenger: ModelVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,9 @@ class Snapshot:
     forecasts: tuple[LatestForecast, ...] = ()
     candles: CandleColumns | None = None
     ledger: tuple[LedgerRow, ...] = ()
+    """What was said live, the oldest first."""
+    hindsight: tuple[LedgerRow, ...] = ()
+    """What a model would have said about candles before that."""
     cross_check: LatestPrice | None = None
     """What a source without candles says the symbol costs."""
     challenger: ModelVersion | None = None
@@ -107,6 +118,7 @@ class Snapshot:
             self.state.model_dump_json(exclude={"age_seconds"}) if self.state else None,
             self.status.database if self.status else None,
             len(self.ledger),
+            len(self.hindsight),
             self.challenger.id if self.challenger else None,
             self.cross_check.model_dump_json(exclude={"age_seconds"}) if self.cross_check else None,
         )
@@ -141,11 +153,12 @@ def look(client: Client, series: str | None, horizon: int | None, before: Snapsh
     bare = Snapshot(
         wall, now, speed, listing, status, chosen, wanted, forecasts, cross_check=_cross_check(client, chosen)
     )
-    if before is not None and _same_candles(before, bare):
-        candles, ledger, challenger = before.candles, before.ledger, before.challenger
-    else:
-        candles, ledger, challenger = _history(client, bare, before)
-    return replace(bare, candles=candles, ledger=ledger, challenger=challenger)
+    seen = _kept(before) if before is not None and _same_candles(before, bare) else _history(client, bare, before)
+    return replace(bare, candles=seen.candles, ledger=seen.ledger, hindsight=seen.hindsight, challenger=seen.challenger)
+
+
+def _kept(before: Snapshot) -> History:
+    return History(before.candles, before.ledger, before.hindsight, before.challenger)
 
 
 def _listing(client: Client, before: Snapshot | None) -> SeriesList:
@@ -185,8 +198,8 @@ def _history(client: Client, bare: Snapshot, before: Snapshot | None) -> History
         if error.status != _AWAY:
             raise
         if before is None or (before.series, before.horizon) != (bare.series, bare.horizon):
-            return None, (), None
-        return before.candles, before.ledger, before.challenger
+            return History()
+        return _kept(before)
 
 
 def _asked(client: Client, bare: Snapshot) -> History:
@@ -198,9 +211,11 @@ def _asked(client: Client, bare: Snapshot) -> History:
             raise
         candles = None  # configured, but nothing ingested yet
     newest = PAST_CANDLES + bare.horizon
-    rows = client.forecasts(bare.series, bare.horizon, newest, origin="live").forecasts if candles else []
+    rows = client.forecasts(bare.series, bare.horizon, newest).forecasts if candles else []
     challenger = _newest_trained(client.models().models, bare) if bare.baseline else None
-    return _until(candles, bare.forecast), tuple(rows), challenger
+    live = tuple(row for row in rows if row.origin == "live")
+    hindsight = tuple(row for row in rows if row.origin != "live")
+    return History(_until(candles, bare.forecast), live, hindsight, challenger)
 
 
 def _newest_trained(models: Iterable[ModelVersion], bare: Snapshot) -> ModelVersion | None:

@@ -6,7 +6,7 @@ from html import escape
 
 from candlecast.api import LedgerRow
 from candlecast.candles import from_ms, to_ms
-from ui.chart import Rows, spoken
+from ui.chart_rows import Rows, spoken
 from ui.format import NOTHING, Language, bounds, delta, moment_text, number, price, when
 from ui.snapshot import Snapshot
 from ui.verdict import headline_text
@@ -96,6 +96,8 @@ def legend(language: Language) -> str:
         f"<li>{_candle('down', 'var(--cc-down)')}{escape(say['legend_down'])}</li>"
         f'<li><svg width="14" height="12" aria-hidden="true"><path d="M1 6h12" stroke="var(--cc-said)" '
         f'stroke-width="2.5"/></svg>{escape(say["legend_said"])}</li>'
+        f'<li><svg width="14" height="14" aria-hidden="true"><rect x="1.5" y="1.5" width="11" height="11" fill="none" '
+        f'stroke="var(--cc-said)" stroke-width="2" stroke-dasharray="2.5 2"/></svg>{escape(say["legend_next"])}</li>'
         f'<li><svg width="18" height="12" aria-hidden="true"><path d="M0 6h18" stroke="var(--cc-base)" '
         f'stroke-width="1.5" stroke-dasharray="4 2.5"/></svg>{escape(say["no_change"])}</li></ul>'
     )

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from candlecast.api import LedgerRow
 from candlecast.candles import to_ms
 from tests.ui.making import CUTOFF, STEP, abstained, baseline, candles, forecast, ledger_row, snapshot
-from ui.chart import Look, candle_rows, fan, figure
+from ui.chart import figure
 from ui.chart_frame import Frame, Label, spread, time_ticks
+from ui.chart_future import fan
+from ui.chart_rows import Look, candle_rows
 from ui.page import figure_json
 from ui.snapshot import Snapshot
 from ui.table import alternative, chart_words
@@ -233,3 +236,39 @@ def test_table_has_every_candle_newest_first_with_what_was_said() -> None:
 
 def test_figure_of_the_same_snapshot_is_the_same() -> None:
     assert figure(snapshot(), Look()).to_json() == figure(snapshot(), Look()).to_json()
+
+
+def hindsight_row(back: int, origin: str) -> LedgerRow:
+    """Return what a model would have said of the candle that closed `back` candles before the cutoff."""
+    row = ledger_row(CUTOFF - (back + 1) * STEP)
+    return row.model_copy(update={"origin": origin, "role": None, "issued_at": None})
+
+
+def test_hindsight_is_shaded_by_its_kind_and_never_violet_where_it_was_learned_from() -> None:
+    rows = tuple(hindsight_row(back, "in_sample" if back > 8 else "out_of_sample") for back in (11, 10, 9, 8))
+    shown = snapshot(hindsight=rows)
+    shades = [shape for shape in drawn(shown)["layout"]["shapes"] if "sample" in shape.get("name", "")]
+    assert [shape["name"] for shape in shades] == ["in_sample"] * 2 + ["out_of_sample"] * 2
+    assert shades[0]["x1"] == shades[2]["x0"] == to_ms(CUTOFF - 9 * STEP)
+    colours = {
+        trace["marker"]["line"]["color"]: len(trace["x"])
+        for trace in drawn(shown)["data"]
+        if trace["name"] == "past_said"
+    }
+    assert colours == {LIGHT["edge"]: 3, LIGHT["said"]: 9}
+    assert "in-sample" in texts(shown)
+    assert "<b>live: written down before</b>" in texts(shown)
+
+
+def test_live_record_alone_is_not_shaded() -> None:
+    assert not [shape for shape in drawn(snapshot())["layout"]["shapes"] if "sample" in shape.get("name", "")]
+
+
+def test_predicted_candles_are_laid_over_the_real_ones_when_asked_for() -> None:
+    whole = ledger_row(CUTOFF - STEP).model_copy(update={"open": 112_100.0, "high": 112_400.0, "low": 111_900.0})
+    shown = snapshot(ledger=(ledger_row(CUTOFF - 2 * STEP), whole))
+    assert "past_candles" not in traces(shown)
+    outline = traces(shown, past_candles=True)["past_candles"]
+    assert outline["line"]["dash"] == "2px,2px"
+    drawn_prices = {value for value in outline["y"] if value is not None}
+    assert drawn_prices == {112_050.0, 112_100.0, 112_400.0, 111_900.0}  # the row with a close alone has none

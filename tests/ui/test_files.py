@@ -26,6 +26,7 @@ class Files(BaseHTTPRequestHandler):
         query = parse_qs(asked.query)
         if asked.path == "/v1/forecasts" and query == {
             "series": ["binance:BTC-USDT:15m"], "horizon": ["5"], "format": ["csv"],
+            "origin": ["live"],
         }:  # fmt: skip
             self._send(200, CSV, {"Content-Type": "text/csv", "Content-Disposition": 'attachment; filename="a.csv"'})
         elif asked.path == "/v1/drift/3/report":

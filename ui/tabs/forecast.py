@@ -14,7 +14,7 @@ from gradio.components.plot import PlotData
 from candlecast.api import Explanation
 from candlecast.client import ApiError, ServiceAway
 from ui import panels, runs, table
-from ui.chart import candle_rows
+from ui.chart_rows import candle_rows
 from ui.drivers import drivers_panel
 from ui.format import when
 from ui.markup import ticking
@@ -54,6 +54,7 @@ class ForecastTab(Tab):
             with gr.Row(elem_id="chart-head"):
                 self._legend = gr.HTML(table.legend("en"), elem_id="legend")
                 self.past = gr.Checkbox(value=True, label="past closes", elem_id="past", container=False)
+                self.past_candles = gr.Checkbox(label="past candles", elem_id="past-candles", container=False)
                 self.style = gr.Radio(
                     [("Candles", "candles"), ("Line", "line")],
                     value="candles",
@@ -78,13 +79,13 @@ class ForecastTab(Tab):
 
     def controls(self) -> list[Any]:
         """Return what changes the chart."""
-        return [self.past, self.style]
+        return [self.past, self.past_candles, self.style]
 
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [
-            self._chips, self._now, self._asked, self._verdict, self._cards, self._legend, self.past, self.style,
-            self._reset, self._plot, self._table, self._next, self._drivers, self._written,
+            self._chips, self._now, self._asked, self._verdict, self._cards, self._legend, self.past, self.past_candles,
+            self.style, self._reset, self._plot, self._table, self._next, self._drivers, self._written,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> Explanation | None:
@@ -133,6 +134,7 @@ class ForecastTab(Tab):
             self._now: gr.update(value=say["forecast_now"]),
             self._legend: table.legend(language),
             self.past: gr.update(label=say["past"]),
+            self.past_candles: gr.update(label=say["past_candles"]),
             self.style: gr.update(label=say["style"], choices=styles),
             self._reset: gr.update(value=say["reset"]),
         }
