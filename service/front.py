@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import time
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from candlecast import requests
 from candlecast.errors import InternalError
-from candlecast.logs import log_context
 from candlecast.settings import Settings
-from service.asking import REQUEST_ID, Asking, begin_asking
+from service.asking import REQUEST_ID, asking, begin_asking
 from service.limits import BoundedBodies
 from service.native import NativeAnswers
 from service.problems import problem_response
 from service.tokens import ProtectedReading, TokenGate
-
-log = logging.getLogger(__name__)
-
-_LOGGED_PATH = 200
 
 
 class Front:
@@ -97,52 +92,22 @@ class UnderPrefix:
         await self.app(scope, receive, send)
 
 
-class LoggedRequests:
-    """Give each request an id, or keep the caller's own; answer with it, and log one line for each that failed.
-
-    An exception that nobody has handled ends here, as a line with its traceback. `prefix` is that of the service's
-    own links.
-    """
+class LoggedRequests(requests.LoggedRequests):
+    """Requests whose failures are problems. `prefix` is that of the service's own links."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self.app = app
+        super().__init__(app)
         self.prefix = prefix
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        known, begun, status = begin_asking(scope, self.prefix), time.perf_counter(), 0
+    def begin(self, scope: Scope) -> str:
+        """Note a request for all layers; return its id."""
+        return begin_asking(scope, self.prefix).id
 
-        async def identified(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = known.id
-            await send(message)
+    def about(self, scope: Scope) -> Mapping[str, Any]:
+        """Return who asked, and the problem's code."""
+        known = asking(scope)
+        return {"code": known.code, "address": known.address}
 
-        failure: Exception | None = None
-        with log_context(request_id=known.id):
-            try:
-                await self.app(scope, receive, identified)
-            except Exception as error:
-                failure = error
-                if not status:
-                    answer = InternalError("the service failed on this request; its log says why")
-                    await problem_response(scope, answer)(scope, receive, identified)
-            if failure or status >= 400:
-                _log(scope, known, status, time.perf_counter() - begun, failure)
-
-
-def _log(scope: Scope, known: Asking, status: int, seconds: float, failure: Exception | None) -> None:
-    path = scope["path"][:_LOGGED_PATH]
-    fields = {
-        "method": scope["method"],
-        "path": path,
-        "status": status,
-        "code": known.code,
-        "address": known.address,
-        "seconds": round(seconds, 4),
-    }
-    level = logging.ERROR if failure else logging.WARNING if status >= 500 else logging.INFO
-    log.log(level, "%s %s: %s", scope["method"], path, status, exc_info=failure, extra={"fields": fields})
+    def apology(self, scope: Scope, known_as: str) -> ASGIApp:
+        """Return the problem of a request on which the service failed."""
+        return problem_response(scope, InternalError("the service failed on this request; its log says why"))
