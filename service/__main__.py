@@ -44,10 +44,14 @@ def _serve(settings: Settings) -> int:
 
 def create_app() -> object:
     """Return the ASGI app of one worker, which logs like all others from its first line on."""
-    set_up_logs(load_settings().log_level)
-    from service.app import Candlecast
+    settings = load_settings()
+    set_up_logs(settings.log_level)
+    from service.app import Candlecast, public_api
+    from service.ready import ReadyFront
 
-    return Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees
+    app = Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees
+    # Around BentoML's app, not inside: its own layers cost more than the answer.
+    return ReadyFront(app, public_api, settings)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from service.follower import Follower
 from service.front import Front
 from service.limits import MeasuredRequests
 from service.own_candles import own_forecasts
+from service.ready import ReadyAnswers
 from service.routes import create_api
 from service.tokens import TokenGate
 
@@ -40,6 +41,7 @@ class Candlecast:
         self.follower = Follower(self.board)
         public_api.state.gate = TokenGate(settings.api_tokens)
         public_api.state.board = self.board
+        public_api.state.ready = ReadyAnswers(self.board)
         public_api.state.follower = self.follower
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML leaves its decorators unannotated

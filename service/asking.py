@@ -26,16 +26,20 @@ class Asking:
 
 
 def begin_asking(scope: Scope, prefix: str) -> Asking:
-    """Note a request that arrives; the id is the caller's own where that is a sane one."""
-    given = Headers(scope=scope).get(REQUEST_ID, "")
+    """Note a request that arrives."""
     client = scope.get("client")
     known = Asking(
-        id=given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex,
+        id=request_id(Headers(scope=scope).get(REQUEST_ID, "")),
         address=client[0] if client else "unknown",
         prefix=prefix,
     )
     scope[_KEY] = known
     return known
+
+
+def request_id(given: str) -> str:
+    """Return the caller's own id where it is a sane one, else a new one."""
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def asking(scope: Scope) -> Asking:

@@ -81,7 +81,10 @@ class Computed:
 
 
 class Board:
-    """The state of one worker process. `refresh` is called by one thread; anybody may read."""
+    """The state of one worker process. `refresh` is called by one thread; anybody may read.
+
+    `changes` counts how often what is answered may have changed: it grows after the change.
+    """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
@@ -89,6 +92,7 @@ class Board:
         self.naive = NaiveForecaster(settings.horizons)
         self.reached = False
         self.away_since: datetime | None = None
+        self.changes = 0
         self.series: dict[Series, SeriesBoard] = {series: SeriesBoard() for series in settings.series}
         self._champions: dict[tuple[str, Interval], Champion] = {}
         self._broken: set[str] = set()
@@ -121,8 +125,9 @@ class Board:
                 speaks = series not in before or seen != now or board.silence
                 if speaks and not (champion and self._awaits_market(series, newest)):
                     self.series[series] = self._speak(series, board, known[series.venue], champion, windows)
-            self.reached = True
-            self.away_since = None
+            changed = self.away_since or not _is_same(self.series, before)
+            self.reached, self.away_since = True, None
+            self.changes += bool(changed)
 
     @property
     def waiting(self) -> bool:
@@ -132,6 +137,7 @@ class Board:
     def away(self) -> None:
         """Note that the database cannot be reached; what was said before is still answered."""
         self.away_since = self.away_since or datetime.now(UTC)
+        self.changes += 1
 
     def forecaster(self, series: Series | None, interval: Interval) -> Champion:
         """Return who forecasts a caller's candles: the champion of their venue and interval, else the baseline."""
@@ -147,6 +153,7 @@ class Board:
         served = champion.forecaster.horizons
         if missing := [h for h in horizons or () if h not in served]:
             raise UsageError(f"horizon {missing[0]} is not served; served are {', '.join(map(str, served))}")
+        known = self._stored_market(series, candles, last) if champion.id != models.NAIVE else NOTHING
         try:
             forecasts = champion.forecaster.forecast(series, candles, last, known)
         except ValueError as error:
@@ -175,7 +182,6 @@ class Board:
         except StoreUnavailable:
             return NOTHING
 
-        known = self._stored_market(series, candles, last) if champion.id != models.NAIVE else NOTHING
     def _awaits_market(self, series: Series, newest: Mapping[Series, datetime]) -> bool:
         """Return whether candles of the same moment are still to come, and the patience for them is not used up.
 
@@ -265,6 +271,10 @@ class Board:
             for who, role, f in said
             if f.target_time > now >= f.cutoff and f.horizon in horizons
         ]
+
+
+def _is_same(now: Mapping[Series, SeriesBoard], before: Mapping[Series, SeriesBoard]) -> bool:
+    return list(now) == list(before) and all(board is before[series] for series, board in now.items())
 
 
 def _no_forecast(whose: str, error: ValueError) -> InvalidCandles:

@@ -16,8 +16,8 @@ from candlecast.errors import StoreUnavailable
 from candlecast.store import candles as candle_store
 from candlecast.store import drift, ledger, models
 from candlecast.store.clocks import read_clock
-from service import answers, explanation, own_candles, pages, registry, running, stored, track_record
-from service.asked import BoardNow, configured, served
+from service import answers, explanation, own_candles, pages, ready, registry, running, stored, track_record
+from service.asked import BoardNow
 from service.board import Board
 from service.document import known_parameters
 from service.follower import Follower
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1")
 
 
 def create_api() -> FastAPI:
-    """Return the app; whoever serves it sets `state.board` and `state.follower` before the first request."""
+    """Return the app; whoever serves it sets `board`, `ready`, `gate` and `follower` of its state first."""
     app = FastAPI(
         title="candlecast",
         version=version("candlecast"),
@@ -48,27 +48,12 @@ def create_api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     handle_problems(app)
-    app.include_router(router, dependencies=[Depends(known_parameters)])
-    for module in (track_record, explanation, own_candles, stored, registry, running):
-        app.include_router(module.router, dependencies=[Depends(known_parameters)])
+    modules = (track_record, explanation, own_candles, stored, registry, running)
+    for routes in (ready.router, router, *(module.router for module in modules)):
+        app.include_router(routes, dependencies=[Depends(known_parameters)])
     app.include_router(pages.router)
     app.add_api_route("/metrics", exposition, methods=["GET"], include_in_schema=False)
     return app
-
-
-@router.get("/forecasts/latest")
-async def latest_forecasts(
-    board: BoardNow,
-    series: Annotated[str | None, Query(description="All configured series when left out")] = None,
-    horizon: Annotated[int | None, Query(ge=1, description="All configured horizons when left out")] = None,
-) -> api.LatestForecasts:
-    """Return the newest forecasts, or for each the reason why there is none."""
-    wanted = [configured(board, series)] if series is not None else list(board.series)
-    horizons = board.settings.horizons if horizon is None else [served(board, horizon)]
-    found = [answers.latest(board, s, h) for s in wanted for h in horizons]
-    for answer in found:
-        metrics.LATEST_ANSWERS.labels(answer.status, answer.reason or "").inc()
-    return api.LatestForecasts(forecasts=found)
 
 
 @router.get("/series")

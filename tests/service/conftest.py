@@ -3,15 +3,23 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+from candlecast.settings import load_settings
+from candlecast.store import candles as candle_store
+from candlecast.store import clocks
 from candlecast.store.database import Database
+from service.board import Board
+from tests.making import START, make_candles
 from tests.service.house import (
     EMPTY,
+    LIVE,
     NOON,
+    REPLAYED,
     WORLD,
     House,
     service_environment,
@@ -38,6 +46,17 @@ def house(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
             wait_until_ready(found)
             yield found
     _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def board(database: Database, database_url: str) -> Board:
+    """Return a board of a live series and of a replayed one whose clock stands still at its newest candle."""
+    settings = load_settings(database_url=database_url, series=f"{LIVE},{REPLAYED}")
+    replayed = make_candles(600)
+    with database.begin() as connection:
+        clocks.start_clock(connection, "replay", start=replayed.cutoff + timedelta(minutes=1), speed=1e-9)
+        candle_store.upsert(connection, REPLAYED, replayed, source="test", now=START + timedelta(days=30))
+    return Board(settings, database)
 
 
 def _execute(url: str, statement: str) -> None:

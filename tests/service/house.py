@@ -72,6 +72,10 @@ WORLD: dict[Series, Candles] = {
 }
 """What the shared service's database starts with. A test changes only what belongs to series of its own."""
 
+LIVE = Series.parse("simulated:BTC-USDT:1m")
+REPLAYED = Series.parse("replay:BTC-USDT:15m")
+"""Those of a board without the web around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class House:

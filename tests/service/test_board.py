@@ -19,20 +19,7 @@ from candlecast.store.models import Version
 from candlecast.xgb import XGBForecaster
 from service.board import Board
 from tests.making import START, make_candles
-
-LIVE = Series.parse("simulated:BTC-USDT:1m")
-REPLAYED = Series.parse("replay:BTC-USDT:15m")
-
-
-@pytest.fixture
-def board(database: Database, database_url: str) -> Board:
-    """Return a board of a live series and of a replayed one whose clock stands still at its newest candle."""
-    settings = load_settings(database_url=database_url, series=f"{LIVE},{REPLAYED}")
-    replayed = make_candles(600)
-    with database.begin() as connection:
-        clocks.start_clock(connection, "replay", start=replayed.cutoff + timedelta(minutes=1), speed=1e-9)
-        candle_store.upsert(connection, REPLAYED, replayed, source="test", now=START + timedelta(days=30))
-    return Board(settings, database)
+from tests.service.house import LIVE, REPLAYED
 
 
 def test_a_venue_clock_that_is_behind_costs_only_its_own_forecasts(

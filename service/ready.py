@@ -1,0 +1,254 @@
+"""GET /v1/forecasts/latest: answers that are encoded once and then given as bytes for as long as they are true."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from email.utils import format_datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from prometheus_client import Counter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from candlecast import api
+from candlecast.candles import Series
+from candlecast.errors import UsageError
+from candlecast.metrics import HTTP_SECONDS, LATEST_ANSWERS
+from candlecast.settings import Settings
+from service import answers
+from service.asked import BoardNow, configured, parse_series, served
+from service.asking import REQUEST_ID, request_id
+from service.board import Board
+
+PATH = "/v1/forecasts/latest"
+
+_SECONDS = 1.0
+"""How old the venue's clock in an answer may be, in wall time of a venue whose clock walks as ours does."""
+
+_LONGEST = 86_400.0  # seconds; a replay's clock may stand still
+_MOST_QUERIES = 10_000
+_LEAST_GZIPPED = 500  # bytes
+_REQUEST_ID = REQUEST_ID.lower().encode()
+_PLAIN_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+_NEVER = re.compile(r"q=0(\.0*)?")
+
+router = APIRouter(prefix="/v1")
+
+Headers = list[tuple[bytes, bytes]]
+Asked = tuple[Series | None, int | None]
+"""A series and a horizon; None for all of them."""
+
+
+@dataclass(slots=True)
+class Ready:
+    """One answer. `etag` stays the same as long as nothing but the clock in it changes."""
+
+    body: bytes
+    etag: bytes
+    headers: Headers
+    counters: tuple[Counter, ...]
+    changes: int
+    until: float
+    _gzipped: bytes | None = None
+
+    @property
+    def gzipped(self) -> bytes:
+        """The body, compressed when somebody first asks for it so."""
+        if self._gzipped is None:
+            self._gzipped = gzip.compress(self.body, compresslevel=6, mtime=0)
+        return self._gzipped
+
+    def answer(self, matches: bytes | None, encodings: bytes) -> tuple[int, Headers, bytes]:
+        """Return status, headers and body for the values of If-None-Match and Accept-Encoding; count the answer."""
+        for counter in self.counters:
+            counter.inc()
+        if matches is not None and _is_among(self.etag, matches):
+            return 304, [*self.headers], b""
+        if len(self.body) >= _LEAST_GZIPPED and _takes_gzip(encodings):
+            body, encoding = self.gzipped, [(b"content-encoding", b"gzip")]
+        else:
+            body, encoding = self.body, []
+        length = (b"content-length", b"%d" % len(body))
+        return 200, [*self.headers, *encoding, (b"content-type", b"application/json"), length], body
+
+
+class ReadyAnswers:
+    """The answers of one worker, made when they are asked for and kept until the board changes or its clock moves on.
+
+    `find` is called by the thread of the event loop only.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._ready: dict[Asked, Ready] = {}
+        self._asked: dict[bytes, Asked] = {}
+
+    def find(self, asked: Asked) -> Ready:
+        """Return the answer for a configured series and a served horizon."""
+        ready = self._ready.get(asked)
+        if ready is None or ready.changes != self._board.changes or time.monotonic() > ready.until:
+            ready = self._ready[asked] = self._make(asked)
+        return ready
+
+    def understand(self, query: bytes) -> Asked | None:
+        """Return what a query string asks for; None where that is not as plain as it can be, or not served."""
+        asked = self._asked.get(query) or _read(query)
+        if asked is None or not self._is_served(*asked):
+            return None
+        if len(self._asked) >= _MOST_QUERIES:
+            self._asked.clear()  # the same things, spelt in ever other ways
+        self._asked[query] = asked
+        return asked
+
+    def _is_served(self, series: Series | None, horizon: int | None) -> bool:
+        board = self._board
+        known = (series is None or series in board.series) and (horizon is None or horizon in board.settings.horizons)
+        return board.reached and known
+
+    def _make(self, asked: Asked) -> Ready:
+        board, (series, horizon) = self._board, asked
+        # Read first: a change meanwhile makes the answer old at once.
+        changes, begun = board.changes, time.monotonic()
+        wanted = [series] if series else list(board.series)
+        horizons = [horizon] if horizon else board.settings.horizons
+        found = [answers.latest(board, one, h) for one in wanted for h in horizons]
+        said = api.LatestForecasts(forecasts=found)
+        timeless = said.model_dump_json(exclude={"forecasts": {"__all__": {"now"}}})
+        etag = b'W/"%b"' % blake2b(timeless.encode(), digest_size=12).hexdigest().encode()
+        fastest = max((one.clock_speed for one in found), default=1.0)
+        return Ready(
+            said.model_dump_json().encode(),
+            etag,
+            self._headers(etag, found),
+            tuple(LATEST_ANSWERS.labels(one.status, one.reason or "") for one in found),
+            changes,
+            begun + _SECONDS / max(1.0, fastest),
+        )
+
+    def _headers(self, etag: bytes, found: Sequence[api.LatestForecast]) -> Headers:
+        seconds = min((self._lasts(one) for one in found), default=0.0)
+        who = "private" if self._board.settings.protect_reading else "public"
+        control = f"{who}, max-age={int(seconds)}" if seconds >= 1 else "no-cache"
+        headers = [(b"etag", etag), (b"cache-control", control.encode()), (b"vary", b"Accept-Encoding")]
+        issued = [one.issued_at for one in found if one.issued_at]
+        if issued:
+            headers.append((b"last-modified", format_datetime(max(issued), usegmt=True).encode()))
+        return headers
+
+    def _lasts(self, said: api.LatestForecast) -> float:
+        """Return the wall seconds until the candle after the newest closes; 0 where something else may end it."""
+        if said.cutoff is None or said.stale:
+            return 0.0
+        closes = said.cutoff + parse_series(said.series).interval.delta
+        return min(_LONGEST, (closes - said.now).total_seconds() / said.clock_speed)
+
+
+class ReadyFront:
+    """Answers the plainest requests of the route before anything else looks at them, and passes on all others.
+
+    The bytes are the same either way. What only the layers inside know about is passed on: other origins, and
+    everything where reading needs a token. `public` is the API, whose state holds the answers.
+    """
+
+    def __init__(self, app: ASGIApp, public: FastAPI, settings: Settings) -> None:
+        self.app = app
+        self.state = public.state
+        self._paths = set() if settings.protect_reading else {PATH, settings.root_path + PATH}
+        self._seconds = {status: HTTP_SECONDS.labels("GET", PATH, str(status)) for status in (200, 304)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in self._paths or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        ready, given = self._find(scope["query_string"]), _given(scope["headers"])
+        if ready is None or given is None:
+            await self.app(scope, receive, send)
+            return
+        known_id, matches, encodings = given
+        status, headers, body = ready.answer(matches, encodings)
+        headers.append((_REQUEST_ID, request_id(known_id.decode("latin-1")).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._seconds[status].observe(time.perf_counter() - begun)
+
+    def _find(self, query: bytes) -> Ready | None:
+        kept: ReadyAnswers | None = getattr(self.state, "ready", None)
+        asked = kept.understand(query) if kept else None
+        return kept.find(asked) if kept and asked else None
+
+
+@router.get("/forecasts/latest", response_model=api.LatestForecasts, responses={304: {"description": "As it was"}})
+async def latest_forecasts(
+    board: BoardNow,
+    http: Request,
+    series: Annotated[str | None, Query(description="All configured series when left out")] = None,
+    horizon: Annotated[int | None, Query(ge=1, description="All configured horizons when left out")] = None,
+) -> Response:
+    """Return the newest forecasts, or for each the reason why there is none."""
+    kept: ReadyAnswers = http.app.state.ready
+    ready = kept.find(
+        (
+            configured(board, series) if series is not None else None,
+            served(board, horizon) if horizon is not None else None,
+        )
+    )
+    matches, encodings = http.headers.get("if-none-match"), http.headers.get("accept-encoding", "")
+    status, headers, body = ready.answer(matches.encode() if matches is not None else None, encodings.encode())
+    response = Response(status_code=status)
+    response.body, response.raw_headers = body, headers
+    return response
+
+
+def _read(query: bytes) -> Asked | None:
+    """Return what a query string asks for; None where it is not as plain as it can be."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=2)
+        given = dict(pairs)
+        series = Series.parse(given.pop("series")) if "series" in given else None
+        horizon = given.pop("horizon", None)
+    except (ValueError, UsageError):
+        return None
+    if given or len(pairs) != (series is not None) + (horizon is not None):
+        return None
+    if horizon is None:
+        return series, None
+    return (series, int(horizon)) if _PLAIN_NUMBER.fullmatch(horizon) else None
+
+
+def _given(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None, bytes] | None:
+    """Return the values of X-Request-ID, If-None-Match and Accept-Encoding; None for a page of another origin."""
+    known_id, matches, encodings = b"", None, b""
+    for name, value in headers:
+        if name == b"accept-encoding":
+            encodings = value
+        elif name == b"if-none-match":
+            matches = value
+        elif name == _REQUEST_ID:
+            known_id = value
+        elif name == b"origin":
+            return None
+    return known_id, matches, encodings
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(encodings: bytes) -> bool:
+    """Return whether a value of Accept-Encoding allows gzip (RFC 9110, 12.5.3)."""
+    for part in encodings.decode("latin-1").lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return not _NEVER.fullmatch(weight.strip())
+    return False
+
+
+def _is_among(etag: bytes, matches: bytes) -> bool:
+    """Return whether a value of If-None-Match holds the tag, compared weakly (RFC 9110, 13.1.2)."""
+    tags = [one.strip().removeprefix(b"W/") for one in matches.split(b",")]
+    return etag.removeprefix(b"W/") in tags or tags == [b"*"]
