@@ -139,6 +139,7 @@ class LatestForecast(Shape):
     model_version: str | None = None
     baseline: BaselineForecast | None = None
     live_skill: Skill | None = None
+    """Over the 30 days that end with the newest candle, against the baseline's own forecasts."""
 
 
 class LatestForecasts(Shape):
@@ -275,6 +276,41 @@ class LedgerRows(Shape):
     forecasts: list[LedgerRow]
     next_end: datetime | None = None
     """Ask again with this as `end` for those before; null where there are none."""
+
+
+class LiveScore(Shape):
+    """One score of what was said live."""
+
+    value: float | None
+    """Null where nothing was scored, or the score is not defined."""
+    lower: float | None
+    """Lower end of the 95 % confidence interval; null with fewer than `minimum` forecasts."""
+    upper: float | None
+    count: int
+    """How many forecasts it is about."""
+
+
+class LiveWindow(Shape):
+    """Scores of the champion's forecasts whose target lies in start < target_time <= end."""
+
+    window: str
+    """`1h`, `24h`, `7d` or `30d`"""
+    start: datetime
+    end: datetime
+    """Close time of the newest candle."""
+    scores: dict[str, LiveScore]
+    """`mae` and `pinball` in the quote currency; `mape`, `coverage_80`, `coverage_95`, `accuracy` as shares; `brier`;
+    `skill` and `pinball_skill`, which are 1 - the ratio to the baseline's own forecasts at the same cutoffs."""
+
+
+class LiveScores(Shape):
+    """How the forecasts of one series and horizon have done since they were written down."""
+
+    series: str
+    horizon: int
+    minimum: int
+    """With fewer forecasts a score has no confidence interval."""
+    windows: list[LiveWindow]
 
 
 class CandleColumns(Shape):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from candlecast import api
 from candlecast.candles import Candles, Series, from_datetime64
+from candlecast.evaluation import MINIMUM_SCORED
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
 from candlecast.store.drift import Report
 from candlecast.store.evaluations import Recalled
 from candlecast.store.gaps import DayCoverage, share_stored
 from candlecast.store.ledger import Scored
+from candlecast.store.live import WINDOWS, LiveScore
 from candlecast.store.models import NAIVE, Score, Version
 from candlecast.store.prices import LastPrice
 from candlecast.store.runs import RunRow
@@ -138,6 +141,23 @@ def _ledger_row(series: Series, scored: Scored | Recalled) -> api.LedgerRow:
             "error": None if realised is None else forecast.close - realised,
         }
     )
+
+
+def live_scores(
+    series: Series, horizon: int, end: datetime | None, found: Mapping[str, Mapping[str, LiveScore]]
+) -> api.LiveScores:
+    """Return scores by window and metric, all windows ending at `end`."""
+    windows = [
+        api.LiveWindow(
+            window=window,
+            start=end - WINDOWS[window],
+            end=end,
+            scores={metric: api.LiveScore.model_validate(asdict(score)) for metric, score in scores.items()},
+        )
+        for window, scores in found.items()
+        if end is not None
+    ]
+    return api.LiveScores(series=str(series), horizon=horizon, minimum=MINIMUM_SCORED, windows=windows)
 
 
 def candle_columns(series: Series, candles: Candles, *, more: bool) -> api.CandleColumns:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -28,13 +27,13 @@ from candlecast.errors import (
     StoreUnavailable,
     UsageError,
 )
-from candlecast.evaluation import MINIMUM_SCORED, skill_interval
+from candlecast.evaluation import MINIMUM_SCORED
 from candlecast.features import WINDOW
 from candlecast.forecast import Forecast, Forecaster
 from candlecast.market import NOTHING, KnownCandles, neighbours
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
-from candlecast.store import clocks, ledger, models
+from candlecast.store import clocks, ledger, live, models
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from candlecast.xgb import XGBForecaster
@@ -114,7 +113,7 @@ class Board:
             before = self.series if self.reached else {}
             # A new dictionary: whoever goes through the old one is not disturbed.
             self.series = {series: before.get(series, SeriesBoard()) for series in active}
-            windows = Windows(self.database, active)
+            windows, spoke = Windows(self.database, active), []
             for kind, model_version in wanted.items():
                 self._load(kind, model_version, windows)
             for series, board in self.series.items():
@@ -125,9 +124,13 @@ class Board:
                 speaks = series not in before or seen != now or board.silence
                 if speaks and not (champion and self._awaits_market(series, newest)):
                     self.series[series] = self._speak(series, board, known[series.venue], champion, windows)
+                    spoke.append(series)
             changed = self.away_since or not _is_same(self.series, before)
             self.reached, self.away_since = True, None
             self.changes += bool(changed)
+            # Afterwards: no answer waits for it.
+            for series in spoke:
+                self._score(series)
 
     @property
     def waiting(self) -> bool:
@@ -237,11 +240,19 @@ class Board:
             # One series that makes no forecast must not keep the others waiting.
             error = problem if isinstance(problem, DataError) else _no_forecast(str(series), problem)
             return SeriesBoard(clock, newest, champion_id, skill=before.skill, silence=error)
-        held = self._record(series, entries)
+        said = _paired(self._record(series, entries))
+        return SeriesBoard(clock, newest, champion_id, {**before.said, **said}, before.skill)
+
+    def _score(self, series: Series) -> None:
+        """Bring the live skill of a series up to date; it ends with the newest candle."""
+        board = self.series[series]
+        if board.newest is None:
+            return
         with self.database.begin() as connection:
-            skill = {h: _live_skill(connection, series, h) for h in self.settings.horizons}
-        said = _paired(held)
-        return SeriesBoard(clock, newest, champion_id, {**before.said, **said}, skill)
+            skill = {h: _live_skill(connection, series, h, board.newest) for h in self.settings.horizons}
+        if skill != board.skill:
+            self.series[series] = replace(board, skill=skill)
+            self.changes += 1
 
     def _record(self, series: Series, entries: Sequence[Entry]) -> list[Entry]:
         """Write entries down; where the ledger refuses one of them, the others one by one."""
@@ -281,13 +292,17 @@ def _no_forecast(whose: str, error: ValueError) -> InvalidCandles:
     return InvalidCandles(f"no forecast follows from {whose}: {error}; check their prices")
 
 
-def _live_skill(connection: Connection, series: Series, horizon: int) -> Skill:
-    ours, naive = ledger.read_absolute_errors(connection, series, horizon)
-    skill, lower, upper = skill_interval(ours, naive, horizon)
-    if math.isnan(lower) or math.isnan(upper):
-        return Skill(scored=len(ours), minimum=MINIMUM_SCORED, verdict="too_early")
+def _live_skill(connection: Connection, series: Series, horizon: int, end: datetime) -> Skill:
+    found = live.headline(connection, series, horizon, end)
+    if found.lower is None or found.upper is None:
+        return Skill(scored=found.count, minimum=MINIMUM_SCORED, verdict="too_early")
     return Skill(
-        scored=len(ours), minimum=MINIMUM_SCORED, skill=skill, lower=lower, upper=upper, verdict=_verdict(lower, upper)
+        scored=found.count,
+        minimum=MINIMUM_SCORED,
+        skill=found.value,
+        lower=found.lower,
+        upper=found.upper,
+        verdict=_verdict(found.lower, found.upper),
     )
 
 

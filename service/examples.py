@@ -266,6 +266,26 @@ EXAMPLES: Mapping[str, Example] = {
         },
         errors=(UnknownSeries, UsageError),
     ),
+    "read_live_scores": Example(
+        api.LiveScores(
+            series=SERIES,
+            horizon=1,
+            minimum=100,
+            windows=[
+                api.LiveWindow(
+                    window="30d",
+                    start=_CUTOFF - timedelta(days=30),
+                    end=_CUTOFF,
+                    scores={
+                        "mae": api.LiveScore(value=118.4, lower=111.9, upper=124.9, count=2880),
+                        "skill": api.LiveScore(value=0.004, lower=0.001, upper=0.007, count=2880),
+                    },
+                )
+            ],
+        ),
+        {"series": SERIES, "horizon": 1},
+        errors=(UnknownSeries,),
+    ),
     "read_candles": Example(
         api.CandleColumns(series=SERIES, interval="15m", open_time=_OPEN_TIMES, **_OHLCV, gaps=0, next_end=None),
         {"series": SERIES, "last": 2, "start": "2025-10-01T00:00:00Z", "end": "2025-10-15T00:00:00Z"},

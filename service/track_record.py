@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from candlecast import api
 from candlecast.candles import Series
 from candlecast.store import candles as candle_store
-from candlecast.store import evaluations, ledger
+from candlecast.store import evaluations, ledger, live
 from candlecast.store.evaluations import EVER, Hindsight, Recalled
 from candlecast.store.export import LEDGER_KINDS, Batch, stream_hindsight, stream_ledger
 from candlecast.store.ledger import Scored
@@ -115,3 +115,16 @@ def read_ledger(
     with board.database.begin() as connection:
         rows = asked.rows(connection, last + 1)
     return answers.ledger_rows(wanted, rows, last)
+
+
+@router.get("/live-scores")
+def read_live_scores(
+    board: BoardNow, series: SeriesName, horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1
+) -> api.LiveScores:
+    """Return how what was said live has scored over the last hour, day, week and 30 days before the newest candle."""
+    wanted = parse_series(series)
+    with board.database.begin() as connection:
+        candle_store.series_id(connection, wanted)
+        end = candle_store.newest_close_times(connection).get(wanted)
+        found = live.scores(connection, wanted, horizon, end) if end else {}
+    return answers.live_scores(wanted, horizon, end, found)

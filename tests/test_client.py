@@ -311,6 +311,7 @@ METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
     "explain_latest": [("explanation", (SERIES, 1))],
     "forecast_own_candles": [("own_forecasts", (OWN,))],
     "read_ledger": [("forecasts", (SERIES, 1, 5, None, START, END, "live")), ("forecasts_file", (SERIES, 1, "csv"))],
+    "read_live_scores": [("live_scores", (SERIES, 1))],
     "read_candles": [("candles", (SERIES, 5, START, END)), ("candles_file", (SERIES, "parquet", START, END))],
     "read_coverage": [("coverage", (SERIES, START, END))],
     "latest_prices": [("latest_prices", ())],
@@ -395,7 +396,14 @@ def test_more_rows_of_the_ledger_than_the_service_gives_at_once_come_page_by_pag
 def ledger_row(cutoff: datetime) -> LedgerRow:
     known = {"series": SERIES, "horizon": 1, "model_version": "m-1", "role": "champion", "cutoff": cutoff}
     times = {"target_time": END, "issued_at": cutoff}
-    numbers: dict[str, Any] = {"last_close": 1.0, "close": 1.0, "p_up": None, "intervals": {}, "realised_close": None, "error": None}
+    numbers: dict[str, Any] = {
+        "last_close": 1.0,
+        "close": 1.0,
+        "p_up": None,
+        "intervals": {},
+        "realised_close": None,
+        "error": None,
+    }
     return LedgerRow.model_validate(known | times | numbers)
 
 

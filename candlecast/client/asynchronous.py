@@ -105,6 +105,10 @@ class AsyncClient:
         asked: dict[str, Query] = {"series": series, "horizon": horizon, "format": format}
         return (await self._read("/v1/forecasts", **asked, role=role, start=start, end=end, origin=origin)).content
 
+    async def live_scores(self, series: str, horizon: int) -> api.LiveScores:
+        """Return how what was said live has scored over recent windows."""
+        return await self._get(api.LiveScores, "/v1/live-scores", series=series, horizon=horizon)
+
     async def candles(
         self, series: str, last: int, start: datetime | None = None, end: datetime | None = None
     ) -> api.CandleColumns:

@@ -110,6 +110,10 @@ class Client:
         asked: dict[str, Query] = {"series": series, "horizon": horizon, "format": format}
         return self._read("/v1/forecasts", **asked, role=role, start=start, end=end, origin=origin).content
 
+    def live_scores(self, series: str, horizon: int) -> api.LiveScores:
+        """Return how what was said live has scored over recent windows."""
+        return self._get(api.LiveScores, "/v1/live-scores", series=series, horizon=horizon)
+
     def candles(
         self, series: str, last: int, start: datetime | None = None, end: datetime | None = None
     ) -> api.CandleColumns:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, RowMapping, and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
@@ -119,21 +117,6 @@ def read(
         query = query.where(f.cutoff < end)
     rows = connection.execute(query).mappings().all()
     return [Scored(_entry(row), row["realised_close"]) for row in reversed(rows)]
-
-
-def read_absolute_errors(
-    connection: Connection, series: Series, horizon: int, *, role: str = "champion", last: int = 2000
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the absolute errors of the newest scored forecasts in `role` and those of "no change", oldest first."""
-    e = schema.forecast_error.c
-    rows = connection.execute(
-        select(e.absolute_error, e.naive_absolute_error)
-        .where(e.series_id == series_id(connection, series), e.horizon == horizon, e.role == role)
-        .order_by(e.cutoff.desc())
-        .limit(last)
-    ).all()
-    errors = np.array([tuple(row) for row in reversed(rows)], dtype=np.float64).reshape(-1, 2)
-    return errors[:, 0], errors[:, 1]
 
 
 def length(connection: Connection) -> int:

@@ -22,7 +22,7 @@ from candlecast.store.prices import LastPrice
 from candlecast.store.sources import SourceStatus
 
 _PATIENCE = "5s"
-_SCORED = 2000  # newest forecasts that live skill is about, as in the service
+_SCORED = 2000  # newest forecasts that the gauges of live skill are about
 
 _JOBS = text(
     """

@@ -58,6 +58,7 @@ MOVING = Series.parse("replay:BTC-USDT:1m")
 STALLED = Series.parse("replay:ETH-USDT:1m")
 TRAINED = Series.parse("replay:BTC-USDT:1h")
 PROMOTED = Series.parse("replay:BTC-USDT:5m")
+SCORED = Series.parse("replay:BTC-USDT:15m")
 
 _WHOLE = walk(Interval.H4, 600, seed=3)
 WORLD: dict[Series, Candles] = {
@@ -69,6 +70,7 @@ WORLD: dict[Series, Candles] = {
     STALLED: walk(Interval.M1, 600, seed=6),
     TRAINED: walk(Interval.H1, 1200, seed=7),
     PROMOTED: walk(Interval.M5, 1200, seed=8),
+    SCORED: walk(Interval.M15, 600, seed=9),
 }
 """What the shared service's database starts with. A test changes only what belongs to series of its own."""
 

@@ -139,9 +139,8 @@ def test_the_realised_error_appears_when_the_target_candle_does(known: Database)
         row = connection.execute(text("SELECT * FROM forecast_error")).one()
         assert row.realised_close == candles.close[target]
         assert row.error == 101.0 - candles.close[target]
-        ours, naive = ledger.read_absolute_errors(connection, SERIES, 1, role="baseline")
-    assert ours.tolist() == [abs(101.0 - candles.close[target])]
-    assert naive.tolist() == [abs(100.0 - candles.close[target])]
+    assert row.absolute_error == abs(101.0 - candles.close[target])
+    assert row.naive_absolute_error == abs(100.0 - candles.close[target])
 
 
 def _digest(previous: bytes | None, row: Any) -> bytes:
