@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import time
@@ -22,10 +23,15 @@ log = logging.getLogger(__name__)
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOGGED_PATH = 200
 
+_PROCESS = uuid.uuid4().hex[:20]
+_numbers = itertools.count(1)
+
 
 def request_id(given: str) -> str:
     """Return the caller's own id where it is a sane one, else a new one."""
-    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    if given and _SANE_ID.fullmatch(given):
+        return given
+    return f"{_PROCESS}{next(_numbers):012x}"  # a random one each time would cost more than an answer that is ready
 
 
 class LoggedRequests:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-REQUEST_ID = "X-Request-ID"
+from candlecast.requests import REQUEST_ID, request_id
 
 _KEY = "candlecast.asking"
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -35,11 +32,6 @@ def begin_asking(scope: Scope, prefix: str) -> Asking:
     )
     scope[_KEY] = known
     return known
-
-
-def request_id(given: str) -> str:
-    """Return the caller's own id where it is a sane one, else a new one."""
-    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def asking(scope: Scope) -> Asking:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from candlecast import requests
 from candlecast.errors import InternalError
 from candlecast.settings import Settings
-from service.asking import REQUEST_ID, asking, begin_asking
+from service.asking import asking, begin_asking
 from service.limits import BoundedBodies
 from service.native import NativeAnswers
 from service.problems import problem_response
@@ -46,8 +46,8 @@ def within_layers(app: ASGIApp, settings: Settings, gate: TokenGate) -> ASGIApp:
             app,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", REQUEST_ID],
-            expose_headers=[REQUEST_ID, "Content-Disposition", "Location", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", requests.REQUEST_ID],
+            expose_headers=[requests.REQUEST_ID, "Content-Disposition", "Location", "Retry-After"],
         )
     if settings.root_path:
         app = UnderPrefix(app, settings.root_path)

@@ -21,10 +21,10 @@ from candlecast import api
 from candlecast.candles import Series
 from candlecast.errors import UsageError
 from candlecast.metrics import HTTP_SECONDS, LATEST_ANSWERS
+from candlecast.requests import REQUEST_ID, request_id
 from candlecast.settings import Settings
 from service import answers
 from service.asked import BoardNow, configured, parse_series, served
-from service.asking import REQUEST_ID, request_id
 from service.board import Board
 
 PATH = "/v1/forecasts/latest"
@@ -56,27 +56,26 @@ class Ready:
     counters: tuple[Counter, ...]
     changes: int
     until: float
-    _gzipped: bytes | None = None
-
-    @property
-    def gzipped(self) -> bytes:
-        """The body, compressed when somebody first asks for it so."""
-        if self._gzipped is None:
-            self._gzipped = gzip.compress(self.body, compresslevel=6, mtime=0)
-        return self._gzipped
+    _whole: tuple[Headers, bytes] | None = None
+    _gzipped: tuple[Headers, bytes] | None = None
 
     def answer(self, matches: bytes | None, encodings: bytes) -> tuple[int, Headers, bytes]:
         """Return status, headers and body for the values of If-None-Match and Accept-Encoding; count the answer."""
         for counter in self.counters:
             counter.inc()
         if matches is not None and _is_among(self.etag, matches):
-            return 304, [*self.headers], b""
-        if len(self.body) >= _LEAST_GZIPPED and _takes_gzip(encodings):
-            body, encoding = self.gzipped, [(b"content-encoding", b"gzip")]
+            return 304, self.headers, b""
+        if encodings and len(self.body) >= _LEAST_GZIPPED and _takes_gzip(encodings):
+            self._gzipped = found = self._gzipped or self._encoded(
+                gzip.compress(self.body, compresslevel=6, mtime=0), (b"content-encoding", b"gzip")
+            )
         else:
-            body, encoding = self.body, []
+            self._whole = found = self._whole or self._encoded(self.body)
+        return 200, *found
+
+    def _encoded(self, body: bytes, *encoding: tuple[bytes, bytes]) -> tuple[Headers, bytes]:
         length = (b"content-length", b"%d" % len(body))
-        return 200, [*self.headers, *encoding, (b"content-type", b"application/json"), length], body
+        return [*self.headers, *encoding, (b"content-type", b"application/json"), length], body
 
 
 class ReadyAnswers:
@@ -88,24 +87,30 @@ class ReadyAnswers:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._ready: dict[Asked, Ready] = {}
-        self._asked: dict[bytes, Asked] = {}
+        self._plain: dict[bytes, Ready] = {}
 
     def find(self, asked: Asked) -> Ready:
         """Return the answer for a configured series and a served horizon."""
         ready = self._ready.get(asked)
-        if ready is None or ready.changes != self._board.changes or time.monotonic() > ready.until:
+        if ready is None or not self._is_true(ready):
             ready = self._ready[asked] = self._make(asked)
         return ready
 
-    def understand(self, query: bytes) -> Asked | None:
-        """Return what a query string asks for; None where that is not as plain as it can be, or not served."""
-        asked = self._asked.get(query) or _read(query)
+    def find_plain(self, query: bytes) -> Ready | None:
+        """Return the answer for a query string; None where that is not as plain as it can be, or not served."""
+        ready = self._plain.get(query)
+        if ready is not None and self._is_true(ready):
+            return ready
+        asked = _read(query)
         if asked is None or not self._is_served(*asked):
             return None
-        if len(self._asked) >= _MOST_QUERIES:
-            self._asked.clear()  # the same things, spelt in ever other ways
-        self._asked[query] = asked
-        return asked
+        if len(self._plain) >= _MOST_QUERIES:
+            self._plain.clear()  # the same things, spelt in ever other ways
+        ready = self._plain[query] = self.find(asked)
+        return ready
+
+    def _is_true(self, ready: Ready) -> bool:
+        return ready.changes == self._board.changes and time.monotonic() < ready.until
 
     def _is_served(self, series: Series | None, horizon: int | None) -> bool:
         board = self._board
@@ -174,15 +179,14 @@ class ReadyFront:
             return
         known_id, matches, encodings = given
         status, headers, body = ready.answer(matches, encodings)
-        headers.append((_REQUEST_ID, request_id(known_id.decode("latin-1")).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        known_as = (_REQUEST_ID, request_id(known_id.decode("latin-1")).encode())
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, known_as]})
         await send({"type": "http.response.body", "body": body})
         self._seconds[status].observe(time.perf_counter() - begun)
 
     def _find(self, query: bytes) -> Ready | None:
         kept: ReadyAnswers | None = getattr(self.state, "ready", None)
-        asked = kept.understand(query) if kept else None
-        return kept.find(asked) if kept and asked else None
+        return kept.find_plain(query) if kept else None
 
 
 @router.get("/forecasts/latest", response_model=api.LatestForecasts, responses={304: {"description": "As it was"}})
@@ -203,7 +207,7 @@ async def latest_forecasts(
     matches, encodings = http.headers.get("if-none-match"), http.headers.get("accept-encoding", "")
     status, headers, body = ready.answer(matches.encode() if matches is not None else None, encodings.encode())
     response = Response(status_code=status)
-    response.body, response.raw_headers = body, headers
+    response.body, response.raw_headers = body, [*headers]
     return response
 
 

@@ -101,8 +101,12 @@ def test_silence_is_not_kept(house: House) -> None:
 )
 def test_a_plain_query_is_understood(board: Board, query: str) -> None:
     board.refresh()
-    series, horizon = ReadyAnswers(board).understand(query.encode()) or ("nothing", 0)
-    assert (series, horizon) == (REPLAYED if "series" in query else None, int(query[8]) if "horizon" in query else None)
+    ready = ReadyAnswers(board).find_plain(query.encode())
+    assert ready is not None
+    wanted = [REPLAYED] if "series" in query else [LIVE, REPLAYED]
+    horizons = [int(query[8])] if "horizon" in query else [1, 5]
+    found = [(one["series"], one["horizon"]) for one in json.loads(ready.body)["forecasts"]]
+    assert found == [(str(series), horizon) for series in wanted for horizon in horizons]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +128,11 @@ def test_a_plain_query_is_understood(board: Board, query: str) -> None:
 )
 def test_any_other_query_is_for_the_route_that_says_what_is_wrong(board: Board, query: str) -> None:
     board.refresh()
-    assert ReadyAnswers(board).understand(query.encode("latin-1")) is None
+    assert ReadyAnswers(board).find_plain(query.encode("latin-1")) is None
 
 
 def test_nothing_is_understood_before_the_database_was_reached(board: Board) -> None:
-    assert ReadyAnswers(board).understand(b"") is None
+    assert ReadyAnswers(board).find_plain(b"") is None
 
 
 def _status(ready: Ready) -> tuple[str, bool]:
