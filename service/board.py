@@ -126,11 +126,12 @@ class Board:
                     self.series[series] = self._speak(series, board, known[series.venue], champion, windows)
                     spoke.append(series)
             changed = self.away_since or not _is_same(self.series, before)
-            self.reached, self.away_since = True, None
+            self.away_since = None
             self.changes += bool(changed)
-            # Afterwards: no answer waits for it.
+            # Afterwards: only the very first answer waits for it.
             for series in spoke:
                 self._score(series)
+            self.reached = True
 
     @property
     def waiting(self) -> bool:
