@@ -11,7 +11,7 @@ from candlecast.store.database import open_database
 from service.board import Board
 from service.follower import Follower
 from service.front import Front
-from service.limits import MeasuredRequests
+from service.limits import ANSWER_SECONDS, MeasuredRequests
 from service.own_candles import own_forecasts
 from service.ready import ReadyAnswers
 from service.routes import create_api
@@ -22,7 +22,8 @@ public_api = create_api()
 
 @bentoml.service(
     name="candlecast",
-    traffic={"timeout": 30},
+    # Ours comes first, and answers with a problem.
+    traffic={"timeout": 2 * ANSWER_SECONDS},
     # Ours are bounded and cover every route; BentoML's would take any path as a label value.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},

@@ -229,7 +229,6 @@ EXAMPLES: Mapping[str, Example] = {
             InvalidCandles,
             NotEnoughCandles,
             GapInWindow,
-            FeatureMismatch,
         ),
     ),
     "read_ledger": Example(

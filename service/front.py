@@ -13,7 +13,7 @@ from candlecast import requests
 from candlecast.errors import InternalError
 from candlecast.settings import Settings
 from service.asking import asking, begin_asking
-from service.limits import BoundedBodies
+from service.limits import ANSWER_SECONDS, BoundedBodies, LimitedTime
 from service.native import NativeAnswers
 from service.problems import problem_response
 from service.tokens import ProtectedReading, TokenGate
@@ -38,7 +38,8 @@ class Front:
 
 def within_layers(app: ASGIApp, settings: Settings, gate: TokenGate) -> ASGIApp:
     """Return `app` inside the layers that the settings ask for; the last one here is the first that a request meets."""
-    app = BoundedBodies(HeadLikeGet(NativeAnswers(app)), settings.max_request_bytes)
+    app = LimitedTime(HeadLikeGet(NativeAnswers(app)), ANSWER_SECONDS)
+    app = BoundedBodies(app, settings.max_request_bytes)
     if settings.protect_reading:
         app = ProtectedReading(app, gate)
     if settings.cors_origins:

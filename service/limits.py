@@ -1,4 +1,4 @@
-"""Two ASGI layers: one around the API that measures every request, one around all that refuses too large bodies."""
+"""ASGI layers that measure every request, and that end one which is too large or takes too long."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from candlecast.errors import CandlecastError, TooLarge, TooSlow
+from candlecast.errors import CandlecastError, TemporaryError, TooLarge, TooSlow
 from candlecast.metrics import HTTP_SECONDS
 from service.problems import Refused, problem_response
 
 BODY_SECONDS = 20.0
+ANSWER_SECONDS = 30.0
 
 _MOST_DIGITS = 20
 _UNKNOWN = "unknown"
@@ -46,6 +47,41 @@ class MeasuredRequests:
             template = getattr(route, "path", None) or _UNKNOWN
             method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
             HTTP_SECONDS.labels(method, template, str(status)).observe(time.perf_counter() - begun)
+
+
+class LimitedTime:
+    """Give a request up whose answer has not begun after `seconds`; once it speaks, it may take its time.
+
+    A thread that works for it cannot be stopped; what it says then is not heard.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, given_up = asyncio.Event(), False
+
+        async def unless_given_up(message: Message) -> None:
+            begun.set()
+            if not given_up:
+                await send(message)
+
+        answering = asyncio.ensure_future(self.app(scope, receive, unless_given_up))
+        beginning = asyncio.ensure_future(begun.wait())
+        await asyncio.wait({answering, beginning}, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+        beginning.cancel()
+        if begun.is_set() or answering.done():
+            await answering
+            return
+        given_up = True
+        answering.cancel()
+        answering.add_done_callback(_forget)
+        error = TemporaryError(f"this took longer than {self.seconds:.0f} seconds and was given up; try again later")
+        await problem_response(scope, error)(scope, receive, send)
 
 
 class BoundedBodies:
@@ -102,6 +138,12 @@ class BoundedBodies:
 
         with suppress(Refused):
             await self.app(scope, bounded, unless_refused)
+
+
+def _forget(answering: asyncio.Future[None]) -> None:
+    """Look at how it ended, so that asyncio does not complain that nobody did."""
+    if not answering.cancelled():
+        answering.exception()
 
 
 def _announced(scope: Scope) -> int:

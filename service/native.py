@@ -13,7 +13,6 @@ from candlecast.errors import (
     MethodNotAllowed,
     NotFound,
     StoreUnavailable,
-    TemporaryError,
 )
 from service.problems import MEDIA_TYPE, problem_response
 
@@ -61,8 +60,6 @@ def _error(scope: Scope, status: int) -> CandlecastError:
     asked = f"{scope['method']} {scope['path']}"
     if scope["path"] == "/readyz":
         return StoreUnavailable("this replica has not reached the database yet")
-    if status == HTTPStatus.GATEWAY_TIMEOUT:
-        return TemporaryError(f"{asked} took too long and was given up; try again later, or ask for less")
     if status == HTTPStatus.NOT_FOUND:
         return NotFound(f"there is no {asked}; GET /openapi.json lists what there is")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.service.house import BTC, TOKEN, House
+from tests.service.wire import problem_of, status_of, talk
 from tests.waiting import eventually
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -108,26 +109,6 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(house: House, path: str, a
     assert house.http.get("/livez").is_success
 
 
-def _talk(house: House, sent: bytes, patience: float = 20) -> bytes:
-    """Send bytes on a connection of their own; return all that comes back until the service closes it."""
-    with socket.create_connection(("127.0.0.1", house.http.base_url.port or 80), timeout=patience) as connection:
-        connection.sendall(sent)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
-    return received
-
-
-def _status(received: bytes) -> int:
-    return int(received.split(b" ", 2)[1])
-
-
-def _problem(received: bytes) -> Any:
-    head, _, content = received.partition(b"\r\n\r\n")
-    assert b"application/problem+json" in head
-    return json.loads(content)
-
-
 @pytest.mark.parametrize(
     "head",
     [
@@ -138,14 +119,14 @@ def _problem(received: bytes) -> Any:
 )
 def test_a_head_without_end_is_refused_with_a_problem(house: House, head: bytes) -> None:
     before = _resident(house)
-    received = _talk(house, b"GET /livez HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n")
-    assert _status(received) == 431
-    assert _problem(received)["code"] == "head_too_large"
+    received = talk(house, b"GET /livez HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n")
+    assert status_of(received) == 431
+    assert problem_of(received)["code"] == "head_too_large"
     assert _resident(house) < before + 30 * MEGABYTE
 
 
 def test_an_address_without_end_is_refused(house: House) -> None:
-    assert _status(_talk(house, b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nhost: a\r\n\r\n")) == 431
+    assert status_of(talk(house, b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nhost: a\r\n\r\n")) == 431
 
 
 @pytest.mark.parametrize(
@@ -171,9 +152,9 @@ def test_an_address_without_end_is_refused(house: House) -> None:
     ],
 )
 def test_odd_requests_get_an_answer_and_what_is_wrong_a_problem(house: House, sent: bytes, status: int) -> None:
-    received = _talk(house, sent)
-    assert _status(received) == status
-    assert status == 200 or _problem(received)["status"] == status
+    received = talk(house, sent)
+    assert status_of(received) == status
+    assert status == 200 or problem_of(received)["status"] == status
     assert house.get("/v1/series")["series"]
 
 
@@ -191,8 +172,8 @@ UNFINISHED = (
 @pytest.mark.timeout(120)
 def test_what_does_not_arrive_is_not_awaited_without_end(house: House) -> None:
     with ThreadPoolExecutor(len(UNFINISHED)) as askers:
-        answers = list(askers.map(partial(_talk, house, patience=60), UNFINISHED))
-    assert [(_status(one), _problem(one)["code"]) for one in answers] == [(408, "too_slow")] * len(UNFINISHED)
+        answers = list(askers.map(partial(talk, house, patience=60), UNFINISHED))
+    assert [(status_of(one), problem_of(one)["code"]) for one in answers] == [(408, "too_slow")] * len(UNFINISHED)
     assert "traceback" not in house.log.read_text()
 
 
