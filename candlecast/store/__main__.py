@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ from candlecast.store.database import Database, open_database
 from candlecast.store.export import CANDLE_KINDS, LEDGER_KINDS, Batch, stream_candles, stream_ledger
 from candlecast.store.ledger import verify
 from candlecast.store.migrate import migrate, wait_for_schema
+from candlecast.store.proof import prove_scores
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +35,9 @@ def _parser() -> Parser:
     commands.add_parser("migrate", help="bring the schema up to date")
     wait = commands.add_parser("wait", help="wait until the schema is up to date")
     wait.add_argument("--timeout", type=float, default=300, help="seconds (default 300)")
-    commands.add_parser("verify-ledger", help="recompute the hash of every ledger row; exit 65 when one does not hold")
+    commands.add_parser(
+        "verify-ledger", help="recompute every row's hash and the live scores; exit 65 when one does not hold"
+    )
     export = commands.add_parser("export", help="write candles or forecasts of one series into a file")
     export.add_argument("what", choices=["candles", "ledger"])
     export.add_argument("--series", required=True, help="such as binance:BTC-USDT:15m")
@@ -56,12 +60,25 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             wait_for_schema(database, options.timeout)
             answer = {"schema": "ready"}
         else:
-            with database.begin() as connection:
-                state = verify(connection)
-            answer = {"rows": state.rows, "intact": state.intact, "broken_at": state.broken_at}
-            code = 0 if state.intact else 65
+            answer, code = _verify(database)
     print(json.dumps(answer))  # noqa: T201  # a command's answer
     return code
+
+
+def _verify(database: Database) -> tuple[dict[str, object], int]:
+    with database.begin() as connection:
+        state = verify(connection)
+    proofs = list(prove_scores(database))
+    answer = {
+        "rows": state.rows,
+        "intact": state.intact,
+        "broken_at": state.broken_at,
+        "scores": [
+            {"series": str(one.series), "horizon": one.horizon, "holds": one.holds, **asdict(one.recomputed)}
+            for one in proofs
+        ],
+    }
+    return answer, 0 if state.intact and all(one.holds for one in proofs) else 65
 
 
 def _export(options: argparse.Namespace, database: Database) -> int:

@@ -1,9 +1,13 @@
 """Live scores from the database against a plain calculation on the same forecasts."""
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from candlecast.store import ledger, live, models
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
 from candlecast.store.live import METRICS, NONE_YET, WINDOWS, LiveScore
+from candlecast.store.proof import Proof
 from tests.making import make_candles
 
 BTC, ETH = Series.parse("replay:BTC-USDT:1h"), Series.parse("replay:ETH-USDT:1h")
@@ -231,3 +236,37 @@ def test_several_series_count_once_per_cutoff(known: Database) -> None:
         for who in ("ours", "naive")
     )
     assert same(found, LiveScore(*skill_interval(ours, naive, 1), 168))
+
+
+def verify(environment: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    command = [sys.executable, "-m", "candlecast.store", "verify-ledger"]
+    ran = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def test_the_command_recomputes_the_chain_and_the_scores(known: Database, environment: dict[str, str]) -> None:
+    rows = said(BTC, 5)
+    write(known, BTC, rows)
+    write(known, ETH, said(ETH, 1)[-20:])
+    code, answer = verify(environment)
+    assert (code, answer["intact"], answer["rows"]) == (0, True, 2 * len(rows) + 40)
+    first, second = answer["scores"]
+    assert (first["series"], first["horizon"], first["count"], first["holds"]) == (str(BTC), 5, 720, True)
+    inside = [row for row in rows if row.target_time > END - WINDOWS["30d"]]
+    assert same(
+        LiveScore(*(first[name] for name in ("value", "lower", "upper", "count"))), expected(inside, "skill", 5)
+    )
+    assert (second["series"], second["count"], second["lower"], second["holds"]) == (str(ETH), 20, None, True)
+    with known.begin() as connection:
+        connection.execute(text("ALTER TABLE forecast DISABLE TRIGGER USER"))
+        connection.execute(text("UPDATE forecast SET close = close * 1.001 WHERE position = 11"))
+        number = candle_store.series_id(connection, BTC)
+    code, answer = verify(environment)
+    assert (code, answer["intact"], answer["broken_at"]) == (65, False, f"{number}#11")
+
+
+@pytest.mark.parametrize("changed", [{"value": 0.1001}, {"lower": None}, {"count": 101}])
+def test_a_score_that_does_not_follow_from_the_rows_does_not_hold(changed: dict[str, Any]) -> None:
+    shown = LiveScore(0.1, 0.05, 0.15, 100)
+    assert Proof(BTC, 1, shown, shown).holds
+    assert not Proof(BTC, 1, replace(shown, **changed), shown).holds
