@@ -69,7 +69,7 @@ def _verify(database: Database) -> tuple[dict[str, object], int]:
     with database.begin() as connection:
         state = verify(connection)
     proofs = list(prove_scores(database))
-    answer = {
+    answer: dict[str, object] = {
         "rows": state.rows,
         "intact": state.intact,
         "broken_at": state.broken_at,

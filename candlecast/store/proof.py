@@ -34,11 +34,7 @@ class Proof:
     def holds(self) -> bool:
         """Both agree."""
         pairs = ((getattr(self.shown, name), getattr(self.recomputed, name)) for name in ("value", "lower", "upper"))
-        return self.shown.count == self.recomputed.count and all(
-            a is b is None
-            or (a is not None and b is not None and math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-12))
-            for a, b in pairs
-        )
+        return self.shown.count == self.recomputed.count and all(_same(*pair) for pair in pairs)
 
 
 def prove_scores(database: Database) -> Iterator[Proof]:
@@ -78,3 +74,9 @@ def _skill(ours: dict[datetime, float], baseline: dict[datetime, float], horizon
         return LiveScore(*skill_interval(errors, naive, horizon), len(targets))
     ratio = errors.sum() / naive.sum() if len(targets) and naive.sum() else None
     return LiveScore(None if ratio is None else float(1 - ratio), None, None, len(targets))
+
+
+def _same(shown: float | None, recomputed: float | None) -> bool:
+    if shown is None or recomputed is None:
+        return shown is recomputed
+    return math.isclose(shown, recomputed, rel_tol=_TOLERANCE, abs_tol=1e-12)
