@@ -113,6 +113,7 @@ CMD ["python", "-m", "training"]
 FROM app AS ui
 COPY --from=ui-packages /opt/candlecast /opt/candlecast
 COPY ui ui
+COPY docs docs
 ENV CANDLECAST_UI_HOST=0.0.0.0
 EXPOSE 7860
 CMD ["python", "-m", "ui"]

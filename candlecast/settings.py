@@ -187,6 +187,19 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=7860, ge=1, le=65535)
     """Port of the screen."""
 
+    ui_root_path: str = ""
+    """Path that a proxy puts the screen under, such as `/screen`; whether it strips it or not."""
+
+    ui_password: SecretStr | None = None
+    """Password that the screen asks for, with any user name. Left out, everybody who reaches it sees it."""
+
+    ui_user_header: str | None = Field(default=None, pattern="^[A-Za-z0-9-]+$")
+    """Header in which a proxy names the user it has let in, such as `X-Forwarded-User`; without it the screen answers
+    nobody. Only behind a proxy that takes it off what clients send."""
+
+    ui_dashboards_url: str | None = Field(default=None, pattern="^https?://")
+    """Where the dashboards are, for the link on *How to read this*."""
+
     exporter_host: str = "127.0.0.1"
     """Address that the exporter listens on; 0.0.0.0 in a container."""
 
@@ -279,7 +292,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"write scheme and host, such as https://desk.example.org; {origin!r} is no origin")
         return value
 
-    @field_validator("root_path")
+    @field_validator("root_path", "ui_root_path")
     @classmethod
     def _plain_path(cls, value: str) -> str:
         path = value.rstrip("/")

@@ -60,6 +60,7 @@ CHART_DECIDES = frozenset(
         "service_host",
         "service_port",
         "ui_host",
+        "ui_password",
         "ui_port",
     }
 )

@@ -35,6 +35,7 @@ def _serve(settings: Settings) -> int:
     from candlecast.client import Client
     from candlecast.requests import LoggedRequests
     from ui.app import create_app
+    from ui.gate import guarded
 
     own = settings.api_token.get_secret_value() if settings.api_token else None
 
@@ -42,7 +43,7 @@ def _serve(settings: Settings) -> int:
         return Client(settings.api_base_url, own or token)
 
     exit_cleanly_on_sigterm()
-    app = LoggedRequests(create_app(connect))
+    app = LoggedRequests(guarded(create_app(connect, settings.ui_dashboards_url), settings))
     log.info("the screen of %s is at http://%s:%d", settings.api_base_url, settings.ui_host, settings.ui_port)
     uvicorn.run(app, host=settings.ui_host, port=settings.ui_port, log_config=None, access_log=False)
     return 0

@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from candlecast.client import Client
-from ui import panels
+from ui import manual, panels
 from ui.files import routes
 from ui.format import Language
+from ui.gate import HEALTH
 from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
@@ -38,16 +40,21 @@ _STATIC = Path(__file__).parent / "static"
 _TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab, OwnTab, ReadingTab)
 
 
-def create_app(connect: Callable[[str | None], Client]) -> FastAPI:
-    """Return the ASGI app: the page at `/`, health at `/healthz`. `connect` makes a client with a token or without."""
+def create_app(connect: Callable[[str | None], Client], dashboards: str | None = None) -> FastAPI:
+    """Return the ASGI app: the page at `/`, health at `/healthz`.
+
+    `connect` makes a client with a token or without. `dashboards` is where a link leads to.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/healthz")
+    @app.get(HEALTH)
     def healthz() -> dict[str, bool]:
         return {"ok": True}
 
-    page = Page(connect)
+    page = Page(connect, dashboards)
     app.include_router(routes(page.shared.reader))
+    if (manual.FOLDER / manual.IMAGES).is_dir():
+        app.mount("/files/docs", StaticFiles(directory=manual.FOLDER / manual.IMAGES))
     theme = gr.themes.Base(font=list(FONTS), font_mono=list(MONO)).set(**gradio_variables())
     script = (_STATIC / "screen.js").read_text(encoding="utf-8")
     mounted = gr.mount_gradio_app(
@@ -70,8 +77,8 @@ def create_app(connect: Callable[[str | None], Client]) -> FastAPI:
 class Page:
     """The frame around the tabs: header, pickers, refresh; and which tab is drawn."""
 
-    def __init__(self, connect: Callable[[str | None], Client]) -> None:
-        self.shared = Shared(connect, connect(None))
+    def __init__(self, connect: Callable[[str | None], Client], dashboards: str | None = None) -> None:
+        self.shared = Shared(connect, connect(None), dashboards)
         self.tabs: dict[str, Tab] = {kind.name: kind(self.shared) for kind in _TABS}
         with gr.Blocks(title="candlecast", analytics_enabled=False, fill_width=True) as self.blocks:
             self._session = gr.State(Session())
@@ -154,6 +161,7 @@ class Page:
             (self._language, view.language),
             (self._palette, view.palette),
             (self._dark, view.dark),
+            *((control, value) for tab in self.tabs.values() for control, value in tab.chosen(view).items()),
         ):
             updates[control] = gr.update(**(updates.get(control) or {}) | {"value": value})
         return updates

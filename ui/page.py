@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from candlecast.candles import to_ms
 from candlecast.client import ApiError, Client, ServiceAway
 from candlecast.errors import CandlecastError
-from ui import panels
+from ui import manual, panels
 from ui.chart import figure
 from ui.chart_rows import NARROW, Look
 from ui.format import Language, moment_text
@@ -49,6 +49,8 @@ class View:
     every: int = REFRESH_SECONDS
     """Seconds from one refresh to the next."""
     window: str = WINDOWS[0]
+    page: str = manual.FIRST
+    """The page of the documentation that is open."""
 
     @property
     def mode(self) -> Mode:
@@ -73,7 +75,7 @@ class View:
         """What makes a new drawing necessary; not every pixel of width does."""
         narrow = self.width < NARROW
         drawn = (self.past, self.past_candles, self.line)
-        return (self.tab, self.language, self.mode, self.zone, narrow, *drawn, self.window)
+        return (self.tab, self.language, self.mode, self.zone, narrow, *drawn, self.window, self.page)
 
 
 @dataclass(eq=False)
@@ -191,14 +193,14 @@ def read(
     past_candles: bool,
     style: str,
     window: str | None,
+    page: str | None,
     session: Session,
 ) -> tuple[View, str | None, int | None, Session]:
     """Return the controls' values as view, series and horizon."""
     known = _browser(browser)
     shown = {"tab": tab, "language": language, "zone": zone, "palette": palette, "dark": dark}
-    shown |= {"window": window}
-    view = replace(_view(known | shown), past=bool(past), past_candles=bool(past_candles), line=style == "line")
-    return view, _series(pair, interval), horizon, session
+    shown |= {"past": past, "past_candles": past_candles, "style": style, "window": window, "page": page}
+    return _view(known | shown), _series(pair, interval), horizon, session
 
 
 def restored(browser: str) -> tuple[View, str | None, int | None]:
@@ -221,7 +223,11 @@ def _view(known: dict[str, Any]) -> View:
         palette="federal" if known.get("palette") == "federal" else "violet",
         zone=local if known.get("zone") == "local" else "UTC",
         every=min(_SLOWEST, max(_FASTEST, int(every))) if isinstance(every, int | float) else REFRESH_SECONDS,
+        past=known.get("past") is not False,
+        past_candles=known.get("past_candles") is True,
+        line=known.get("style") == "line",
         window=window if window in WINDOWS else WINDOWS[0],
+        page=str(known.get("page") or manual.FIRST),
     )
 
 

@@ -90,15 +90,20 @@ def routes(described: Mapping[str, Any]) -> tuple[Route, ...]:
     return tuple(found)
 
 
-def service(address: str, found: tuple[Route, ...], language: Language) -> str:
-    """Return where the service is, its documentation, and its routes."""
+def service(address: str, dashboards: str | None, found: tuple[Route, ...], language: Language) -> str:
+    """Return where the service is, its documentation, the dashboards, and its routes."""
     say = words(language)
     base = address.rstrip("/")
-    link = f'<a href="{escape(base)}/docs" target="_blank" rel="noopener noreferrer">{escape(base)}/docs</a>'
-    line = f"<p>{escape(say['reading_service_line'].format(address=base))} {link}</p>"
+    line = f"<p>{escape(say['reading_service_line'].format(address=base))} {_link(f'{base}/docs')}</p>"
+    if dashboards:
+        line += f"<p>{escape(say['reading_dashboards'])} {_link(dashboards)}</p>"
     if not found:
         return panel(say["reading_service"], line + quiet(say["reading_no_routes"]))
     heads = [say[f"reading_{name}"] for name in ("path", "method", "what")]
     rows = [[f"<code>{escape(path)}</code>", escape(method), escape(text)] for method, path, text in found]
     table = rows_table(say["reading_routes"], heads, rows, texts=3)
     return panel(say["reading_service"], f'{line}<div class="routes">{table}</div>')
+
+
+def _link(address: str) -> str:
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{escape(address)}</a>'

@@ -277,10 +277,10 @@ def test_new_browser_speaks_its_own_language() -> None:
 def test_controls_become_view_series_and_horizon() -> None:
     session = Session()
     known = json.dumps({"width": 390, "every": 30, "timezone": "America/Sao_Paulo"})
-    chosen = ("data", "binance:BTC-USDT", "15m", 5, "pt", "local", "federal", True, False, True, "line", "90")
-    wanted = View("pt", True, 390, False, True, True, "data", "federal", "America/Sao_Paulo", 30, "90")
+    chosen = ("data", "binance:BTC-USDT", "15m", 5, "pt", "local", "federal", True, False, True, "line", "90", "data")
+    wanted = View("pt", True, 390, False, True, True, "data", "federal", "America/Sao_Paulo", 30, "90", "data")
     assert read(known, *chosen, session) == (wanted, SERIES, 5, session)
-    nothing = read("", None, None, None, None, None, None, None, None, True, False, "candles", None, session)
+    nothing = read("", None, None, None, None, None, None, None, None, True, False, "candles", None, None, session)
     assert nothing == (View(), None, None, session)
 
 
@@ -376,6 +376,7 @@ def controls(session: Session) -> tuple[Any, ...]:
         False,
         "candles",
         "2000",
+        "tour",
         session,
     )
 

@@ -1,7 +1,11 @@
 // What only the browser can do: ticking lengths of time, remembered choices, zoom that survives a refresh, landmarks.
 (() => {
   const KEY = "candlecast:choices";
-  const CHOICES = ["tab", "series", "interval", "horizon", "language", "zone", "palette", "dark"];
+  // In the order of the page's inputs, after the browser's own state.
+  const CHOICES = [
+    "tab", "series", "interval", "horizon", "language", "zone", "palette", "dark", "past", "past_candles", "style",
+    "window", "page",
+  ];
   const TOKEN = "candlecast:token";
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const THIN = "\u202f";
@@ -27,14 +31,17 @@
     const [, pair, interval] = /^(.+):([^:]+)$/.exec(asked.get("series") || "") || [];
     if (pair) Object.assign(found, { series: pair, interval });
     if (asked.get("tab")) found.tab = asked.get("tab");
+    if (asked.get("doc")) found.page = asked.get("doc");  // `page` means something to Gradio
     if (Number(asked.get("horizon"))) found.horizon = Number(asked.get("horizon"));
     return found;
   };
-  const address = ({ tab, series, interval, horizon }) => {
+  const address = ({ tab, series, interval, horizon, page }) => {
     const asked = new URLSearchParams(location.search);
     if (tab) asked.set("tab", tab);
     if (series && interval) asked.set("series", `${series}:${interval}`);
     if (horizon) asked.set("horizon", horizon);
+    if (tab === "reading" && page) asked.set("doc", page);
+    else asked.delete("doc");
     history.replaceState(history.state, "", `?${asked}`);
   };
   const keep = (choices) => {
@@ -137,7 +144,6 @@
       const dark = document.body.classList.contains("dark");
       return JSON.stringify({ ...own, ...saved(), ...first, dark, width: innerWidth });
     },
-    // Inputs are the browser's own state, the choices below, and more that is not remembered.
     remember: (args) => {
       const choices = Object.fromEntries(CHOICES.map((name, at) => [name, args[at + 1]]));
       dress(choices);

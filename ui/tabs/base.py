@@ -29,6 +29,8 @@ class Shared:
     connect: Callable[[str | None], Client]
     reader: Client
     """One pool of connections for everything that only reads."""
+    dashboards: str | None = None
+    """Where the dashboards are."""
     inputs: list[Any] = field(default_factory=list)
     """The controls in the order of `ui.page.read`."""
     token: Any = None
@@ -91,6 +93,10 @@ class Tab:
     def controls(self) -> list[Any]:
         """Return the tab's controls that change what it shows, beyond those in `Shared.inputs`."""
         return []
+
+    def chosen(self, view: View) -> Updates:
+        """Return the values that `view` gives the tab's own controls."""
+        return {}
 
     def outputs(self) -> list[Any]:
         """Return the components that `draw` and `label` change."""

@@ -81,6 +81,11 @@ class ForecastTab(Tab):
         """Return what changes the chart."""
         return [self.past, self.past_candles, self.style]
 
+    def chosen(self, view: View) -> Updates:
+        """Return how the reader had the chart last."""
+        style = "line" if view.line else "candles"
+        return {self.past: view.past, self.past_candles: view.past_candles, self.style: style}
+
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [

@@ -72,6 +72,10 @@ class RecordTab(Tab):
         """Return the window."""
         return [self.window]
 
+    def chosen(self, view: View) -> Updates:
+        """Return the window that the reader had last."""
+        return {self.window: view.window}
+
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [
