@@ -86,7 +86,8 @@ def plan(
     """Plan how the holes of `window` are filled and the candles of `stand_ins` replaced.
 
     `holes` and `stand_ins` are ascending and lie in the window. Where the newest candles are asked for, so are the
-    `overlap` stored ones before them: a venue may have restated them.
+    `overlap` stored ones before them: a venue may have restated them. Those before stand-ins were the newest when
+    nobody else answered, so that they are asked for with them.
     """
     step, newest = series.interval.delta, series.interval.floor(now)
     recent = newest - NEWS * step
@@ -95,10 +96,11 @@ def plan(
     if news and old.end < news[-1].start and news[-1].end == newest:
         news[-1] = Span(max(old.end, news[-1].start - overlap * step), news[-1].end)
     history = join(intersect(holes, [old]), NEAR * step)
+    replaced = join([Span(max(window.start, one.start - overlap * step), one.end) for one in stand_ins], NEAR * step)
     return Plan(
         news=tuple(Errand(series, span, places.own, places.fallbacks) for span in news),
         history=tuple(_errands(series, places, history, now, places.fallbacks)),
-        replacements=tuple(_errands(series, places, join(stand_ins, NEAR * step), now)),
+        replacements=tuple(_errands(series, places, replaced, now)),
     )
 
 

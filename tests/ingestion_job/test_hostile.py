@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from candlecast.candles import Candles, Interval, Series, Symbol
+from candlecast.candles import Candles, Interval, Series, Symbol, to_datetime64
 from candlecast.spans import Span
 from candlecast.store.database import Database
 from ingestion_job.plan import SETTLED
 from tests.ingestion_job.world import Outcome, World, different, open_times, times_in
 from tests.making import START, make_candles
 from tests.venues.archive import ArchiveServer
-from tests.venues.exchange import BinanceServer, CoinbaseServer, KrakenServer
+from tests.venues.exchange import KRAKEN_ROWS, BinanceServer, CoinbaseServer, KrakenServer
 from tests.venues.hostile import (
     ARCHIVE_ONLY,
     DECEIVING,
@@ -102,6 +102,14 @@ class Script:
         return self.whole.closed(self.now)
 
     @property
+    def shown(self) -> Candles:
+        """Return what the exchange still shows to have closed: of Kraken its newest rows, but for the last."""
+        if self.kind != "kraken":
+            return self.visible
+        begun = int((self.whole.open_time <= to_datetime64(self.now)).sum())
+        return self.whole[max(0, begun - KRAKEN_ROWS) : begun - 1]
+
+    @property
     def window(self) -> Span:
         """Return the time that a run is about."""
         return Span(START - _BEFORE_LISTING, self.series.interval.floor(self.now))
@@ -141,7 +149,7 @@ class Stage:
         outcome = self._run(script, venue_timeout=10)
         assert outcome.failures == {}
         found = self.world.stored(script.series)
-        assert len(found) == len(script.visible), "healed by the first run without faults"
+        assert open_times(script.shown) <= open_times(found), "healed by the first run without faults"
         assert self._different(script, found) == set()
         borrowed = {
             moment
@@ -149,7 +157,7 @@ class Stage:
             if source not in (script.series.venue, "binance_archive")
         }
         assert all(moment < script.now - _REPLACED_AT_ONCE for moment in borrowed), "older ones wait for the next day"
-        assert not self._believed_missing(script) & open_times(script.visible)
+        assert not self._believed_missing(script) & open_times(script.shown)
 
     def _prepare(self, script: Script, length: int) -> None:
         share = script.dice.choice([0.1, 0.3, 0.6, 0.9])

@@ -127,6 +127,15 @@ def test_holes_near_each_other_are_asked_for_together_and_none_is_forgotten(hole
 def test_candles_of_fall_backs_are_asked_only_of_the_series_own_sources() -> None:
     found = plan(BTC, BINANCE, WINDOW, [], [hole(50, 40), hole(30, 20)], now=NOW)
     assert found.replacements == (Errand(BTC, hole(50, 20), ("binance", "binance_archive")),)
+
+
+def test_candles_before_those_of_fall_backs_are_asked_for_again() -> None:
+    """They were the newest when the venue stopped answering: it may have restated them while others stood in."""
+    found = plan(BTC, BINANCE, WINDOW, [], [hole(50, 40)], now=NOW, overlap=3)
+    assert [errand.span for errand in found.replacements] == [hole(53, 40)]
+    short = Span(ago(51), LAST)
+    found = plan(BTC, BINANCE, short, [], [hole(50, 40)], now=NOW, overlap=3)
+    assert [errand.span for errand in found.replacements] == [hole(51, 40)]
     assert found.news == found.history == ()
 
 

@@ -31,7 +31,7 @@ FORBIDDEN_PAGE = "<!DOCTYPE HTML><HTML><HEAD><TITLE>ERROR</TITLE></HEAD><BODY><H
 _INTERVALS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
 _WEIGHTS = {"/api/v3/klines": 2, "/api/v3/time": 1, "/api/v3/exchangeInfo": 20}
 _COINBASE_LIMIT = 300
-_KRAKEN_LIMIT = 720
+KRAKEN_ROWS = 720
 _NEVER = 2**62
 
 
@@ -207,7 +207,7 @@ class KrakenServer(Exchange):
         def chosen(shift: int) -> Rows:
             # What contains `since` is part of the answer.
             first = since * 1000 + shift - interval.milliseconds + 1
-            found = chosen_rows(self.truth.get(asked), first, _NEVER, now, slice(-_KRAKEN_LIMIT, None))
+            found = chosen_rows(self.truth.get(asked), first, _NEVER, now, slice(-KRAKEN_ROWS, None))
             return [_ohlc(candle) for candle in found]
 
         return self.rows(asked, chosen, fault)
