@@ -92,6 +92,7 @@ CASES: dict[tuple[str, str], Asked] = {
     ("forecast_own_candles", "gap_in_window"): _sent(**body(Candles.concatenate([CANDLES[:30], CANDLES[31:]]))),
     ("read_ledger", "unknown_series"): NO_SERIES,
     ("read_ledger", "usage_error"): Asked({"series": str(BTC), **NAIVE_TIME}),
+    ("read_live_scores", "unknown_series"): NO_SERIES,
     ("read_candles", "unknown_series"): NO_SERIES,
     ("read_candles", "usage_error"): Asked({"series": str(BTC), **NAIVE_TIME}),
     ("read_coverage", "unknown_series"): Asked(path=f"/v1/series/{UNKNOWN}/coverage"),

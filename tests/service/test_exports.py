@@ -6,6 +6,8 @@ from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
+import pandas
+import pyarrow
 import pytest
 from pyarrow import csv, parquet
 
@@ -80,6 +82,48 @@ def test_a_file_of_forecasts_agrees_with_the_pages(house: House) -> None:
     assert table["cutoff"].to_pylist() == [datetime.fromisoformat(row["cutoff"]) for row in rows]
     late = {"series": str(BTC), "format": "csv", "start": (NOON + STEP).isoformat()}
     assert len(house.http.get("/v1/forecasts", params=late).text.splitlines()) == 1
+
+
+CANDLES = ("open", "high", "low", "close", "volume")
+NUMBERS = ("last_close", "close", "p_up", "realised_close", "error")
+TIMES = ("cutoff", "target_time", "issued_at")
+
+
+def _file(house: House, path: str, kind: str) -> io.BytesIO:
+    response = house.http.get(path, params={"series": str(BTC), "format": kind})
+    assert response.status_code == 200, response.text
+    return io.BytesIO(response.content)
+
+
+def test_candles_are_the_same_in_pandas_in_pyarrow_and_in_json(house: House) -> None:
+    page = house.get("/v1/candles", series=str(BTC), last=5000)
+    frame, table = (
+        pandas.read_csv(_file(house, "/v1/candles", "csv"), float_precision="round_trip"),
+        parquet.read_table(_file(house, "/v1/candles", "parquet")),
+    )
+    assert frame["ts"].dtype == np.int64
+    assert table.schema.field("ts").type == pyarrow.int64()
+    assert frame["ts"].tolist() == table["ts"].to_pylist() == page["open_time"]
+    for name in CANDLES:
+        assert frame[name].dtype == np.float64
+        assert table.schema.field(name).type == pyarrow.float64()
+        assert frame[name].tolist() == table[name].to_pylist() == page[name]
+
+
+def test_forecasts_are_the_same_in_pandas_in_pyarrow_and_in_json(house: House) -> None:
+    rows = house.get("/v1/forecasts", series=str(BTC), last=5000)["forecasts"]
+    frame = pandas.read_csv(_file(house, "/v1/forecasts", "csv"), parse_dates=list(TIMES), float_precision="round_trip")
+    table = parquet.read_table(_file(house, "/v1/forecasts", "parquet"))
+    assert frame["horizon"].tolist() == table["horizon"].to_pylist() == [row["horizon"] for row in rows]
+    for name in TIMES:
+        assert str(frame[name].dtype).endswith("UTC]")
+        assert table.schema.field(name).type == pyarrow.timestamp("us", "UTC")
+        times = [datetime.fromisoformat(row[name]) for row in rows]
+        assert frame[name].dt.to_pydatetime().tolist() == table[name].to_pylist() == times
+    for name in NUMBERS:
+        assert table.schema.field(name).type == pyarrow.float64()
+        assert table[name].to_pylist() == [row[name] for row in rows]
+        assert frame[name].replace(np.nan, None).tolist() == table[name].to_pylist()
 
 
 @pytest.mark.parametrize("path", ["/v1/candles", "/v1/forecasts"])

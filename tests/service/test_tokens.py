@@ -1,6 +1,9 @@
 """Who a token belongs to, and what happens to those who guess."""
 
 import hashlib
+import hmac
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -32,6 +35,29 @@ def test_each_token_has_its_name() -> None:
     gate = _gate(Clock(), anna="a", bert="b")
     assert gate.caller("Bearer a", "::1") == "anna"
     assert gate.caller("bearer b", "::1") == "bert"
+
+
+def test_a_wrong_token_is_compared_as_often_as_a_right_one() -> None:
+    gate = _gate(Clock(), anna="a", bert="b", carl="c")
+    counted = {token: _comparisons(gate, token) for token in ("a", "c", "d", "a much longer one than all of them")}
+    assert counted == dict.fromkeys(counted, 3)
+
+
+def _comparisons(gate: TokenGate, token: str) -> int:
+    """Return how many digests are compared, in constant time each, before the gate has decided."""
+    compared = 0
+
+    def watch(_: object, event: str, what: object) -> None:
+        nonlocal compared
+        compared += event == "c_call" and what is hmac.compare_digest
+
+    sys.setprofile(watch)
+    try:
+        with suppress(Unauthorized):
+            gate.caller(f"Bearer {token}", "10.0.0.1")
+    finally:
+        sys.setprofile(None)
+    return compared
 
 
 def test_ten_wrong_tokens_close_an_address_for_a_minute_also_for_the_right_one() -> None:
