@@ -543,6 +543,8 @@ class Run(Shape):
     requested_by: str | None
     requested_at: datetime | None
     parameters: dict[str, Any]
+    reason: str | None = None
+    """Of a training that the schedule or the retraining trigger began: what was decided about each model, and why."""
     started_at: datetime | None
     finished_at: datetime | None
     elapsed_seconds: float | None

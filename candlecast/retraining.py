@@ -39,6 +39,8 @@ class RetrainingState:
     skill: LiveSkill | None = None
     drift_share: float | None = None
     ringing: frozenset[str] = frozenset()
+    planned: bool = False
+    """The schedule's moment has come: a reason by itself, whatever the age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def decide_retraining(state: RetrainingState, policy: RetrainingPolicy | None = 
         return RetrainingDecision(True, "there was no training yet", frozenset(alarms), numbers)
     age = state.now - state.trained_at
     due = f"the last training was {_hours(age):.1f} h ago, {policy.maximum_hours:g} h is the longest"
-    reasons = [due] if age >= timedelta(hours=policy.maximum_hours) else []
+    reasons = ["it is the planned time"] if state.planned else []
+    reasons += [due] if age >= timedelta(hours=policy.maximum_hours) else []
     reasons += new.values()
     refusal = _refusal(state, policy, age)
     if reasons and not refusal:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from candlecast.candles import Series, Symbol
@@ -83,6 +83,15 @@ class Settings(BaseSettings):
 
     train_threads: int = Field(default=1, ge=1)
     """Threads of one training run; the CPU limit of its container, never more."""
+
+    retrain_minimum_hours: float = Field(default=6, ge=0)
+    """No training of a model sooner than this after the one before, unless a person asks for it."""
+
+    retrain_maximum_hours: float = Field(default=24, gt=0)
+    """A training is asked for when the one before is older than this; poor live skill or drift ask earlier."""
+
+    retrain_daily_budget: int = Field(default=3, ge=1)
+    """Most trainings of a model within 24 hours, those that persons ask for aside."""
 
     binance_url: str = "https://data-api.binance.vision"
     """Binance's public market-data host."""
@@ -304,6 +313,13 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_cronjobs(cls, value: object) -> object:
         return _parse_cronjobs(value) if isinstance(value, str) else value
+
+    @field_validator("retrain_maximum_hours")
+    @classmethod
+    def _above_minimum(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("retrain_minimum_hours", 0):
+            raise ValueError("the longest time between trainings is below the shortest")
+        return value
 
     @field_validator("replay_start")
     @classmethod

@@ -17,7 +17,7 @@ from candlecast.logs import log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import drift as reports
-from candlecast.store import models
+from candlecast.store import models, retraining
 from candlecast.store.candles import Extent
 from candlecast.store.clocks import read_clock
 from candlecast.xgb import XGBForecaster
@@ -64,7 +64,16 @@ def watch_drift(run: Run, settings: Settings) -> str:
                 raise
             except CandlecastError as error:
                 run.fail(name, error)
+    outcomes += _ask_for_training(run, settings, list(kinds))
     return ", ".join(outcomes) or "nothing compared"
+
+
+def _ask_for_training(run: Run, settings: Settings, kinds: Sequence[Kind]) -> list[str]:
+    """Ask for what drift, live skill or age call for; return whose training was asked for, and why."""
+    with run.database.begin() as connection:
+        decided = retraining.ask_where_due(connection, settings, kinds)
+    due = {kind: decision.reason for kind, decision in decided.items() if decision.train}
+    return [f"asked for training of {venue} {interval}: {why}" for (venue, interval), why in due.items()]
 
 
 def _watch_one(run: Run, kind: Kind, members: Sequence[Series]) -> DriftSummary:

@@ -301,6 +301,7 @@ def run(row: RunRow, now: datetime) -> api.Run:
             "requested_by": row.requested_by,
             "requested_at": row.requested_at,
             "parameters": dict(row.parameters),
+            "reason": row.reason,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
             "elapsed_seconds": elapsed,

@@ -16,7 +16,7 @@ from candlecast.logs import log_context
 from candlecast.market import KnownCandles, part_series
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
-from candlecast.store import evaluations, models
+from candlecast.store import evaluations, models, retraining
 from candlecast.store.clocks import read_clock
 from candlecast.store.models import Score, Version
 from candlecast.xgb import XGBForecaster
@@ -35,6 +35,8 @@ def train_models(run: Run, settings: Settings) -> str:
     kinds: dict[Kind, list[Series]] = {}
     for series in run.wanted_series(settings):
         kinds.setdefault((series.venue, series.interval), []).append(series)
+    waiting = _not_due(run, settings, kinds) if run.request_id is None else {}
+    kinds = {kind: members for kind, members in kinds.items() if kind not in waiting}
     run.plan(sum(step_count(len(members)) + 1 for members in kinds.values()))
     outcomes = []
     # The longest interval has the fewest candles: its model is there first.
@@ -48,7 +50,18 @@ def train_models(run: Run, settings: Settings) -> str:
                 raise
             except CandlecastError as error:
                 run.fail(name, error)
+    outcomes += [f"{venue} {interval} not due: {why}" for (venue, interval), why in waiting.items()]
     return ", ".join(outcomes) or "nothing trained"
+
+
+def _not_due(run: Run, settings: Settings, kinds: Mapping[Kind, Sequence[Series]]) -> dict[Kind, str]:
+    """Return which models a scheduled run leaves as they are, and why. Who asks for a training gets it."""
+    with run.database.begin() as connection:
+        decided = {
+            kind: retraining.decide(connection, settings, kind, members, planned=True, run_id=run.id)
+            for kind, members in kinds.items()
+        }
+    return {kind: decision.reason for kind, decision in decided.items() if not decision.train}
 
 
 def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Series]) -> bool:

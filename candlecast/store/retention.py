@@ -50,6 +50,17 @@ WITH pruned AS (
 SELECT count(*) FROM pruned
 """
 
+# All but the newest of each venue and interval, which says which alarms ring on.
+_DECISIONS = """
+WITH pruned AS (
+    DELETE FROM retraining_decision d
+    WHERE d.recorded_at < clock_timestamp() - :runs
+      AND d.id NOT IN (SELECT max(id) FROM retraining_decision GROUP BY venue, interval)
+    RETURNING d.id
+)
+SELECT count(*) FROM pruned
+"""
+
 _DRIFT_PAGES = """
 WITH pruned AS (
     UPDATE drift_report SET html = NULL
@@ -111,6 +122,7 @@ SELECT count(*) FROM pruned
 _KINDS = {
     "runs": _RUNS,
     "requests": _REQUESTS,
+    "decisions": _DECISIONS,
     "drift_pages": _DRIFT_PAGES,
     "artefacts": _ARTEFACTS,
     "evaluation_forecasts": _EVALUATION_FORECASTS,

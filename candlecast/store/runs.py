@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, false, func, select, true, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Row, false, func, literal, or_, select, true, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from candlecast.store import schema
 from candlecast.store.database import REQUEST_CHANNEL, notify
@@ -40,6 +40,8 @@ class RunRow:
     exit_code: int | None = None
     error_code: str | None = None
     error: str | None = None
+    reason: str | None = None
+    """What the retraining trigger decided that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,10 @@ def recent(
 ) -> list[RunRow]:
     """Return waiting requests and then runs, both newest first; only those that come after the place `before`."""
     j, r = schema.job_run.c, schema.run_request.c
-    queued = select(schema.run_request).where(r.claimed_at.is_(None), ~r.cancel).order_by(r.id.desc()).limit(limit)
+    reason = _reason(schema.retraining_decision.c.request_id == r.id)
+    queued = (
+        select(schema.run_request, reason).where(r.claimed_at.is_(None), ~r.cancel).order_by(r.id.desc()).limit(limit)
+    )
     runs = _runs().order_by(j.id.desc()).limit(limit)
     if job is not None:
         queued, runs = queued.where(r.job == job), runs.where(j.job == job)
@@ -237,10 +242,18 @@ def run(connection: Connection, run_id: int) -> RunRow | None:
 
 
 def _runs() -> Any:
-    r = schema.run_request.c
-    return select(schema.job_run, r.requested_by, r.requested_at).outerjoin(
-        schema.run_request, r.id == schema.job_run.c.request_id
+    r, j, d = schema.run_request.c, schema.job_run.c, schema.retraining_decision.c
+    reason = _reason(or_(d.run_id == j.id, d.request_id == j.request_id))
+    return select(schema.job_run, r.requested_by, r.requested_at, reason).outerjoin(
+        schema.run_request, r.id == j.request_id
     )
+
+
+def _reason(about: ColumnElement[bool]) -> Any:
+    d = schema.retraining_decision.c
+    words = d.venue + " " + d.interval + ": " + d.reason
+    joined = func.string_agg(words, aggregate_order_by(literal("; "), d.id))
+    return select(joined).where(about).scalar_subquery().label("reason")
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -268,8 +281,11 @@ def _run(row: Row[Any]) -> RunRow:
         exit_code=row.exit_code,
         error_code=row.error_code,
         error=row.error,
+        reason=row.reason,
     )
 
 
 def _waiting(row: Row[Any]) -> RunRow:
-    return RunRow(None, row.id, row.job, "queued", row.parameters, row.requested_by, _utc(row.requested_at))
+    return RunRow(
+        None, row.id, row.job, "queued", row.parameters, row.requested_by, _utc(row.requested_at), reason=row.reason
+    )

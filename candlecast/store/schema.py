@@ -1,8 +1,8 @@
 """The tables, as SQLAlchemy sees them. The truth is the migrations; a test proves that both agree.
 
-Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`, `corrected_at`, `confirmed_at`,
-`recheck_at` and `audited_at` follow the venue's clock; `recorded_at` and everything about runs follow the database's
-own clock, which no caller sets. Bans end, skews are measured and prices are taken by the wall clock.
+Times are `timestamptz`. `issued_at`, `ingested_at`, `promoted_at`, `created_at`, `decided_at`, `corrected_at`,
+`confirmed_at`, `recheck_at` and `audited_at` follow the venue's clock; `recorded_at` and everything about runs follow
+the database's own clock, which no caller sets. Bans end, skews are measured and prices are taken by the wall clock.
 """
 
 from typing import Any
@@ -332,6 +332,26 @@ run_request = Table(
     Column("claimed_at", _TIME),
     Column("cancel", Boolean, nullable=False, server_default=text("false")),
     Index(None, "job", "claimed_at"),
+)
+
+# Of each venue and interval the newest row says which alarms ring on.
+retraining_decision = Table(
+    "retraining_decision",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("venue", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("train", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ringing", ARRAY(Text), nullable=False),
+    Column("numbers", JSONB, nullable=False),
+    Column("decided_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    Column("run_id", BigInteger, ForeignKey("job_run.id", ondelete="SET NULL")),
+    Column("request_id", BigInteger, ForeignKey("run_request.id", ondelete="SET NULL")),
+    Index(None, "venue", "interval", "id"),
+    Index(None, "run_id"),
+    Index(None, "request_id"),
 )
 
 # Counts of ended runs whose rows are gone.

@@ -87,9 +87,12 @@ def test_drift_is_seen_stored_and_served(
     with database.begin() as connection:
         done = [
             (run.job, run.state, run.exit_code, run.done, run.target, run.rows)
-            for run in runs.recent(connection, limit=9)
+            for run in runs.recent(connection, limit=9, job="drift")
         ]
+        (asked,) = runs.recent(connection, limit=9, job="training")
     assert done == [("drift", "succeeded", 0, 3, 3, 1)] * 3
+    assert (asked.state, asked.requested_by) == ("queued", "retraining")
+    assert asked.reason == "replay 1h: the last training was 192.0 h ago, 24 h is the longest"
     _check_api(database, database_url, tmp_path, calm, again)
 
 

@@ -20,7 +20,15 @@ SERIES = Series.parse("replay:BTC-USDT:15m")
 STEP = Interval.M15.delta
 MONTH = timedelta(days=30)
 POLICY = RetentionPolicy(runs=MONTH, drift_pages=MONTH, artefacts=MONTH)
-NOTHING = {"runs": 0, "requests": 0, "drift_pages": 0, "artefacts": 0, "evaluation_forecasts": 0, "candles": 0}
+NOTHING = {
+    "runs": 0,
+    "requests": 0,
+    "decisions": 0,
+    "drift_pages": 0,
+    "artefacts": 0,
+    "evaluation_forecasts": 0,
+    "candles": 0,
+}
 
 
 def pruned(database: Database, policy: RetentionPolicy = POLICY) -> dict[str, int]:

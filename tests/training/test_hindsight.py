@@ -11,7 +11,7 @@ from candlecast.evaluation import judge
 from candlecast.jobs import run_job
 from candlecast.settings import load_settings
 from candlecast.store import candles as candle_store
-from candlecast.store import models
+from candlecast.store import models, runs
 from candlecast.store.database import Database
 from candlecast.xgb import XGBForecaster
 from tests.making import make_candles
@@ -97,5 +97,6 @@ def test_training_writes_hindsight_unless_a_champion_stays(database: Database, d
     assert _told(database) == {first.id: 295 + 291}, "one and five candles ahead, from FIRST on, where a close came"
     with database.begin() as connection:
         models.promote(connection, first, now=WALKS[BTC].cutoff, reason="a test")
+        runs.ask(connection, "training", {}, requested_by="anna")
     assert run_job("training", settings, lambda run: train_models(run, settings)) == 0
     assert set(_told(database)) == {first.id}
