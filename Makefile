@@ -99,8 +99,9 @@ test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whos
 	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s --timeout 900 $(TESTS)
 
 .PHONY: bench
-bench: $(VENV)/.ready ## Measure how fast candles are written, against a bare COPY and what others do
+bench: $(VENV)/.ready ## Measure how fast candles are written and the screen is drawn, each against a bare yardstick
 	$(BIN)/python -m tests.bench.write_path
+	$(BIN)/python -m tests.bench.screen
 
 .PHONY: bench-forecast
 bench-forecast: $(VENV)/.ready ## Judge the model beside every yardstick on real candles; goes on where it was; DATA=

@@ -82,7 +82,7 @@ class Page:
         self.tabs: dict[str, Tab] = {kind.name: kind(self.shared) for kind in _TABS}
         with gr.Blocks(title="candlecast", analytics_enabled=False, fill_width=True) as self.blocks:
             self._session = gr.State(Session())
-            self._browser = gr.Textbox(visible=False)
+            self._browser = gr.Textbox(visible=False, elem_id="browser")
             with gr.Column(elem_id="page"):
                 self._head()
                 with gr.Column(elem_id="main"):

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, sync_playwright
 
-_ARGUMENTS = [
+ARGUMENTS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -105,7 +105,7 @@ def open_page(
     executable = find_chromium() or _skip()
     pictures.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=_ARGUMENTS)
+        browser = driver.chromium.launch(executable_path=executable, args=ARGUMENTS)
         try:
             context = browser.new_context(
                 viewport={"width": width, "height": height},
