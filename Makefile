@@ -99,9 +99,10 @@ test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whos
 	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s --timeout 900 $(TESTS)
 
 .PHONY: bench
-bench: $(VENV)/.ready ## Measure how fast candles are written and the screen is drawn, each against a bare yardstick
+bench: $(VENV)/.ready ## Measure how fast candles are written, the screen drawn, forecasts answered, each against a floor
 	$(BIN)/python -m tests.bench.write_path
 	$(BIN)/python -m tests.bench.screen
+	$(BIN)/python -m tests.bench.serving
 
 .PHONY: bench-forecast
 bench-forecast: $(VENV)/.ready ## Judge the model beside every yardstick on real candles; goes on where it was; DATA=

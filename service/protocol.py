@@ -21,49 +21,46 @@ _LINGER_SECONDS = 2.0
 class BoundedProtocol(HttpToolsProtocol):
     """Refuse a request line and headers of more than `MOST_HEAD_BYTES`, or more than `MOST_HEADERS` of them.
 
-    The parser itself would collect them without end, and wait for them without end: a head that is not complete after
-    `HEAD_SECONDS` is refused too. What is no HTTP gets a problem like everything else.
+    The parser itself would collect them without end, and wait for them without end: a head that is not complete within
+    two times `HEAD_SECONDS` is refused too, at the earliest after one. What is no HTTP gets a problem like everything
+    else.
     """
 
-    _in_head = False
-    _deadline: asyncio.TimerHandle | None = None
+    _awaited = True  # a head, or what remains of one
     _unfinished = 0  # bytes received since the head began
-    _head = 0  # bytes of it that are parsed
+    _received = 0  # bytes of the piece that is being parsed
     _refused = False
+    _watch: asyncio.TimerHandle | None = None
+    _seen = False  # by the watch, while the same head was awaited
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self._await_head()
+        self._seen = True
+        self._watch_heads()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
-        self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Begin to count, and to wait where this is not the first head."""
+        """Begin to count, and to wait."""
         super().on_message_begin()
-        self._in_head, self._head = True, 0
-        if self._deadline is None:
-            self._await_head()
-
-    def on_url(self, url: bytes) -> None:
-        """Count a piece of the request line."""
-        self._count(len(url))
-        super().on_url(url)
+        if not self._awaited:
+            self._awaited, self._seen, self._unfinished = True, False, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header, or one after a body in chunks."""
-        self._count(len(name) + len(value))
         super().on_header(name, value)
         if len(self.headers) > MOST_HEADERS:
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """Let the request begin, unless it is refused."""
-        self._stop_waiting()
-        self._in_head, self._unfinished = False, 0
+        """Let the request begin, unless there is too much of it."""
+        self._awaited = False
+        if self._unfinished + self._received > MOST_HEAD_BYTES and self._head() > MOST_HEAD_BYTES:
+            self._refuse_head()
         if not self._refused:
             super().on_headers_complete()
 
@@ -81,9 +78,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse what arrives, as long as it may be a request that is read."""
         if self._refused:
             return
+        self._received = len(data)
         super().data_received(data)
-        if self._in_head and not self._refused:
-            # Of a header that does not end the parser tells nothing.
+        if self._awaited and not self._refused:
             self._unfinished += len(data)
             if self._unfinished > MOST_HEAD_BYTES:
                 self._refuse_head()
@@ -92,21 +89,24 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer what is no HTTP, unless the request is refused already."""
         self._refuse(NoHttp(f"{msg.rstrip('.')}; send a request of HTTP/1.1"))
 
-    def _count(self, length: int) -> None:
-        self._head += length
-        if self._head > MOST_HEAD_BYTES:
-            self._refuse_head()
+    def _head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _await_head(self) -> None:
-        self._deadline = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._give_up)
+    def _watch_heads(self) -> None:
+        """Look now and then, not for each request: a timer of its own would cost a part of a ready answer."""
+        self._watch = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._look)
 
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _look(self) -> None:
+        if self._awaited and self._seen:
+            self._refuse(TooSlow(f"the headers did not arrive within {HEAD_SECONDS:.0f} seconds; send them again"))
+            return
+        self._seen = self._awaited
+        self._watch_heads()
 
-    def _give_up(self) -> None:
-        self._refuse(TooSlow(f"the headers did not arrive within {HEAD_SECONDS:.0f} seconds; send them again"))
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def _refuse_head(self) -> None:
         self._refuse(
@@ -117,7 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        self._stop_waiting()
+        self._stop_watching()
         body = json.dumps(
             {
                 "type": f"{ERROR_PAGE}#{error.code}",
