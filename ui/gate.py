@@ -1,21 +1,41 @@
-"""Who may see the screen, and below which path: a password or a proxy's word, checked before anything else."""
+"""What stands around the screen: who may see it, what a browser may load for it, and the path that it is below."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from candlecast.settings import Settings
 
 HEALTH = "/healthz"
 
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # Gradio writes scripts and styles into its page, and draws uploads from blobs.
+        "script-src 'self' 'unsafe-inline'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+"""What a browser may load for the screen: nothing of another host."""
+
+_HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+
 
 def guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Return the app behind what the settings ask for."""
+    """Return the app with its policy, behind what the settings ask for."""
+    app = WithPolicy(app)
     password = settings.ui_password.get_secret_value() if settings.ui_password else None
     if password is not None or settings.ui_user_header is not None:
         app = Gate(app, password, settings.ui_user_header)
@@ -63,6 +83,23 @@ class Gate:
             return PlainTextResponse("the proxy in front of this screen has named nobody\n", 401)
         challenge = {"WWW-Authenticate": 'Basic realm="candlecast", charset="UTF-8"'}
         return PlainTextResponse("this screen asks for a password\n", 401, challenge)
+
+
+class WithPolicy:
+    """Let every answer say what a browser may do with it, where it does not say so itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, told)
 
 
 class UnderPrefix:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candlecast.settings import load_settings
 from tests.ui.test_page import Service, connect
@@ -66,6 +67,22 @@ def test_everything_is_found_below_a_proxy_s_path(path: str) -> None:
         assert config["root"] == "http://testserver/desk/screen"
         assert "<svg" in browser.get(f"{path}/favicon.ico", auth=ANNA).text
         assert browser.get(f"{path}/files/docs/data.png", auth=ANNA).status_code == 200
+
+
+def test_every_answer_says_what_a_browser_may_load() -> None:
+    with TestClient(screen()) as browser:
+        for path in ("/", "/config", "/healthz", "/files/docs/data.png", "/nowhere"):
+            headers = browser.get(path).headers
+            assert "default-src 'self'" in headers["content-security-policy"], path
+            assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_policy_of_a_report_is_its_own() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("", headers={"Content-Security-Policy": "sandbox"})(scope, receive, send)
+
+    browser = TestClient(guarded(app, load_settings()))
+    assert browser.get("/").headers["content-security-policy"] == "sandbox"
 
 
 def test_screen_is_open_where_nothing_is_asked_for() -> None:

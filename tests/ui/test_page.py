@@ -50,6 +50,8 @@ from ui.app import Page, create_app
 from ui.format import when
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
+from ui.tabs.data import DataTab
+from ui.tabs.models import ModelsTab
 
 
 class Service:
@@ -428,6 +430,35 @@ def test_what_drove_a_forecast_is_asked_once_for_all_pages_and_again_after_a_fai
     assert service.asked.count(path) == 2
     assert page._forecast.gather(snapshot(baseline()), View(), None) is None
     assert service.asked.count(path) == 2
+
+
+def test_stop_takes_back_the_run_that_this_page_asked_for_and_no_other(service: Service) -> None:
+    tab, session = Page(connect(service)).tabs["data"], Session()
+    assert isinstance(tab, DataTab)
+    assert "No run goes on that this page asked for" in tab.stop(*controls(session), "")
+    assert not [path for path in service.asked if "cancel" in path]
+    service.answers["/v1/run-requests/7/cancel"] = a_run("running")
+    session.watched = 7
+    assert "Stopping after the step it is in" in tab.stop(*controls(session), "")
+    service.answers["/v1/run-requests/7/cancel"] = 401
+    assert "does not know this token" in tab.stop(*controls(session), "")
+
+
+def test_champion_is_changed_only_with_a_reason_and_a_tick_and_the_tick_is_taken_back(service: Service) -> None:
+    tab, path = Page(connect(service)).tabs["models"], "/v1/models/old/promote"
+    assert isinstance(tab, ModelsTab)
+    service.answers[path] = challenger({"promote": True})
+    for version, reason, sure in ((None, "why", True), ("old", "  ", True), ("old", "why", False)):
+        said, ticked = tab.promote(*controls(Session()), "", version, reason, sure)
+        assert "say why, and tick the box" in said
+        assert ticked == sure
+    assert path not in service.asked
+    assert tab.promote(*controls(Session()), "", "old", " why ", True)[1] is False
+    assert service.asked[-1] == path
+    service.answers[path] = 401
+    said, ticked = tab.promote(*controls(Session()), "", "old", "why", True)
+    assert "does not know this token" in said
+    assert ticked is False
 
 
 def test_service_without_its_database_is_starting_and_one_that_is_away_is_not() -> None:
