@@ -22,6 +22,7 @@ from ui import manual, panels
 from ui.files import routes
 from ui.format import Language
 from ui.gate import HEALTH
+from ui.looks import Looks
 from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
@@ -79,6 +80,7 @@ class Page:
 
     def __init__(self, connect: Callable[[str | None], Client], dashboards: str | None = None) -> None:
         self.shared = Shared(connect, connect(None), dashboards)
+        self._looks = Looks(self.shared.reader)
         self.tabs: dict[str, Tab] = {kind.name: kind(self.shared) for kind in _TABS}
         with gr.Blocks(title="candlecast", analytics_enabled=False, fill_width=True) as self.blocks:
             self._session = gr.State(Session())
@@ -199,9 +201,7 @@ class Page:
         self, session: Session, view: View, series: str | None, horizon: int | None, keep: int | None = None
     ) -> None:
         gather = self.tabs[view.tab].gather
-        refresh(
-            session, self.shared.reader, view, series, horizon, keep, lambda seen, before: gather(seen, view, before)
-        )
+        refresh(session, self._looks, view, series, horizon, keep, lambda seen, before: gather(seen, view, before))
 
     def _drawn(self, session: Session, view: View) -> Updates:
         follow_view(session, view)

@@ -11,14 +11,15 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from candlecast.candles import to_ms
-from candlecast.client import ApiError, Client, ServiceAway
+from candlecast.client import ApiError, ServiceAway
 from candlecast.errors import CandlecastError
 from ui import manual, panels
 from ui.chart import figure
 from ui.chart_rows import NARROW, Look
 from ui.format import Language, moment_text
+from ui.looks import Looks
 from ui.own_candles import OwnCandles
-from ui.snapshot import Snapshot, look
+from ui.snapshot import Snapshot
 from ui.theme import Mode, Palette, mode_of
 from ui.words import HTML_LANG, spoken, words
 
@@ -144,7 +145,7 @@ Gather = Callable[[Snapshot, object], object]
 
 def refresh(
     session: Session,
-    client: Client,
+    looks: Looks,
     view: View,
     series: str | None,
     horizon: int | None,
@@ -154,7 +155,7 @@ def refresh(
     """Look again; on failure the old figures stay. With `keep`, drop the answer when the reader chose since."""
     mark = session.mark if keep is None else keep
     try:
-        seen = look(client, series, horizon, session.snapshot)
+        seen = looks.look(series, horizon, session.snapshot)
     except (ApiError, ServiceAway) as error:
         if session.mark == mark:
             session.trouble = error

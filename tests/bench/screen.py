@@ -56,7 +56,7 @@ class Traffic:
     def sent(self, event: dict[str, Any]) -> None:
         """Note a request; one that joins the queue begins a refresh."""
         request = event["request"]
-        if request["url"].endswith("/queue/join"):
+        if "/queue/join" in request["url"]:
             self.moved.append(0)
         self._add(len(request.get("postData", "")) + sum(map(len, request["headers"].values())))
 

@@ -48,6 +48,7 @@ from tests.ui.making import (
 from ui import runs
 from ui.app import Page, create_app
 from ui.format import when
+from ui.looks import Looks
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
 from ui.tabs.data import DataTab
@@ -95,6 +96,11 @@ def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client
     monkeypatch.setattr(client_base, "PAUSES", ())
     with Client("http://service", transport=httpx.MockTransport(service)) as opened:
         yield opened
+
+
+@pytest.fixture
+def looks(client: Client) -> Looks:
+    return Looks(client, lifetime=-1)  # each look is a new one
 
 
 def test_look_gathers_everything_with_the_venue_s_clock(client: Client) -> None:
@@ -194,12 +200,12 @@ def test_pick_prefers_what_was_wanted_then_alike_then_what_has_a_champion() -> N
     assert pick(SeriesList(series=[], horizons=[1]), names[1]) is None
 
 
-def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, client: Client) -> None:
+def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service: Service, looks: Looks) -> None:
     session = Session()
-    refresh(session, client, View(), SERIES, 1)
+    refresh(session, looks, View(), SERIES, 1)
     before = session.snapshot
     service.fail(how=httpx.ConnectError("refused"))
-    refresh(session, client, View(), SERIES, 1)
+    refresh(session, looks, View(), SERIES, 1)
     assert session.snapshot is before
     assert isinstance(session.trouble, ServiceAway)
     said = session.trouble_line("en", 5)
@@ -207,9 +213,9 @@ def test_old_figures_stay_when_the_service_goes_and_the_trouble_is_said(service:
     assert "What you see is from" in said
 
 
-def test_trouble_ends_with_the_next_good_answer(service: Service, client: Client) -> None:
+def test_trouble_ends_with_the_next_good_answer(service: Service, looks: Looks) -> None:
     session = Session(trouble=ServiceAway("away"))
-    refresh(session, client, View(), SERIES, 1)
+    refresh(session, looks, View(), SERIES, 1)
     assert session.trouble is None
     assert session.trouble_line("en", 5) == ""
 
@@ -228,11 +234,11 @@ def test_each_trouble_has_its_sentence(code: str, http: int, said: str) -> None:
     assert session.trouble_line("en", 5).startswith(said)
 
 
-def test_answer_to_an_older_choice_is_dropped(service: Service, client: Client) -> None:
+def test_answer_to_an_older_choice_is_dropped(service: Service, looks: Looks) -> None:
     session = Session()
     mark = session.begin()
     session.begin()
-    refresh(session, client, View(), SERIES, 1, keep=mark)
+    refresh(session, looks, View(), SERIES, 1, keep=mark)
     assert session.snapshot is None
 
 
@@ -474,16 +480,16 @@ def test_link_opens_its_tab_and_unknown_words_open_the_first() -> None:
     assert restored('{"tab": "nowhere", "palette": "pink", "every": 1, "zone": "local"}')[0] == View(every=3)
 
 
-def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(client: Client) -> None:
+def test_reader_s_zone_is_that_of_every_time_and_an_unknown_one_is_utc(looks: Looks) -> None:
     session = Session()
-    refresh(session, client, View(zone="America/Sao_Paulo"), SERIES, 1)
+    refresh(session, looks, View(zone="America/Sao_Paulo"), SERIES, 1)
     assert session.snapshot is not None
     assert session.snapshot.now == NOW
     assert when(CUTOFF, session.snapshot.now, "en") == "13:00\N{NARROW NO-BREAK SPACE}UTC\N{MINUS SIGN}3"
     assert View(zone="Not/There").place == UTC
 
 
-def test_what_a_tab_found_is_kept_for_its_next_look(client: Client) -> None:
+def test_what_a_tab_found_is_kept_for_its_next_look(looks: Looks) -> None:
     session, seen = Session(), []
 
     def gather(_: Snapshot, before: object) -> object:
@@ -491,18 +497,18 @@ def test_what_a_tab_found_is_kept_for_its_next_look(client: Client) -> None:
         return len(seen)
 
     for _ in range(2):
-        refresh(session, client, View(tab="data"), SERIES, 1, gather=gather)
+        refresh(session, looks, View(tab="data"), SERIES, 1, gather=gather)
     assert seen == [None, 1]
     assert session.found == {"data": 2}
 
 
-def test_tab_that_cannot_be_filled_leaves_the_rest_of_the_page_and_what_it_had(client: Client) -> None:
+def test_tab_that_cannot_be_filled_leaves_the_rest_of_the_page_and_what_it_had(looks: Looks) -> None:
     session = Session(found={"data": "before"})
 
     def gather(_: Snapshot, before: object) -> object:
         raise ServiceAway("gone")
 
-    refresh(session, client, View(tab="data"), SERIES, 1, gather=gather)
+    refresh(session, looks, View(tab="data"), SERIES, 1, gather=gather)
     assert session.snapshot is not None
     assert isinstance(session.trouble, ServiceAway)
     assert session.found == {"data": "before"}
