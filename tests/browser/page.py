@@ -100,6 +100,7 @@ def open_page(
     height: int = 1000,
     scheme: Literal["light", "dark"] = "light",
     locale: str = "en-US",
+    password: str | None = None,
 ) -> Iterator[Screen]:
     """Open `url` in a new browser; skip the test, loudly, where no browser is installed."""
     executable = find_chromium() or _skip()
@@ -112,6 +113,7 @@ def open_page(
                 color_scheme=scheme,
                 locale=locale,
                 has_touch=width < 720,
+                http_credentials={"username": "anna", "password": password, "send": "always"} if password else None,
             )
             screen = Screen(context.new_page(), pictures, urlsplit(url).netloc)
             screen.watch()

@@ -1,13 +1,15 @@
 """The page in a real browser, over the whole product as `make run` starts it, on replayed real candles."""
 
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.browser.conftest import House, clean_environment
 from tests.browser.page import Screen, open_page
-from tests.programs import ROOT
+from tests.programs import ROOT, free_port, running
 from tests.shared import requires_shared
 from tests.waiting import eventually
 from ui.page import TABS
@@ -64,6 +66,8 @@ def test_data_shows_what_is_stored_and_fetches_more(screen_url: str) -> None:
         screen.page.get_by_label("Backfill from, UTC").fill("31/01/2025")
         screen.page.locator("#backfill").click()
         eventually(lambda: "Write days like" in progress.inner_text())
+        screen.page.locator("#stop").click()
+        eventually(lambda: "No run goes on" in screen.page.locator("#data-stopped").inner_text())
         screen.picture("data-1440-light", whole=True)
         assert screen.complaints == []
 
@@ -154,3 +158,89 @@ def test_the_page_fits_a_phone_and_speaks_portuguese(screen_url: str) -> None:
         screen.picture("forecast-390-pt")
         assert not screen.scrolls_sideways()
         assert screen.complaints == []
+
+
+def test_page_rests_while_nobody_looks_and_refreshes_at_once_when_somebody_does(screen_url: str) -> None:
+    with open_page("about:blank", PICTURES) as screen:
+        page = screen.page
+        page.clock.install()
+        page.goto(screen_url)
+        screen.wait_for_chart()
+        page.evaluate(
+            """() => {
+                window.away = true;
+                window.pressed = 0;
+                Object.defineProperty(document, "hidden", { get: () => window.away });
+                document.getElementById("refresh").addEventListener("click", () => { window.pressed += 1; });
+            }"""
+        )
+        page.clock.fast_forward(120_000)
+        assert page.evaluate("window.pressed") == 0
+        page.evaluate("window.away = false")
+        page.clock.fast_forward(300)
+        assert page.evaluate("window.pressed") == 1
+
+
+def versions(house: House) -> list[str]:
+    """Return the trained versions, the newest first."""
+    models = httpx.get(f"{house.service}/v1/models", timeout=30).raise_for_status().json()["models"]
+    return [model["id"] for model in models if model["kind"] != "naive"]
+
+
+def choose(screen: Screen, name: str, value: str) -> None:
+    """Choose a value of a dropdown as a person does."""
+    screen.page.locator(f"#{name} input").click()
+    screen.page.get_by_role("option", name=value).click()
+
+
+def promote(screen: Screen, version: str) -> None:
+    """Make a version the champion by hand, and wait until the page shows that it is."""
+    page, table = screen.page, screen.page.locator("#models-versions")
+    choose(screen, "version", version)
+    page.get_by_label("Why this one").fill("to try it")
+    page.get_by_label("yes, it answers").check()
+    page.locator("#promote").click()
+    eventually(lambda: f"{version} answers from the next candle on" in page.locator("#progress").inner_text())
+    eventually(lambda: "Champion" in table.locator("tr", has_text=version).inner_text())
+    assert not page.get_by_label("yes, it answers").is_checked()
+
+
+def test_champion_is_chosen_by_hand_and_rolled_back(house: House) -> None:
+    with open_page(f"{house.screen}?tab=models", PICTURES) as screen:
+        screen.page.locator("#train").click()
+        newest, older = eventually(lambda: found if len(found := versions(house)[:2]) == 2 else None, 120)
+        eventually(lambda: newest in screen.page.locator("#models-versions").inner_text())
+        promote(screen, newest)
+        promote(screen, older)
+        screen.picture("models-promoted-1440-light", whole=True)
+        assert screen.complaints == []
+
+
+def test_documentation_is_read_inside_the_screen(screen_url: str) -> None:
+    with open_page(f"{screen_url}?tab=reading&doc=data", PICTURES) as screen:
+        text = screen.page.locator("#page-text")
+        eventually(lambda: "Stored data" in text.inner_text())
+        choose(screen, "page-name", "A tour of the screen")
+        eventually(lambda: "The problem" in text.inner_text())
+        assert "doc=tour" in screen.page.url
+        image = text.locator("img").first
+        eventually(lambda: image.evaluate("one => one.complete && one.naturalWidth > 0"))
+        assert screen.complaints == []
+
+
+def test_screen_alone_works_below_a_path_and_behind_a_password(house: House, tmp_path: Path) -> None:
+    port, password = str(free_port()), "open, sesame"
+    settings = {"UI_PORT": port, "UI_ROOT_PATH": "/desk", "UI_PASSWORD": password, "API_BASE_URL": house.service}
+    environment = clean_environment() | {f"CANDLECAST_{name}": value for name, value in settings.items()}
+    with running([sys.executable, "-m", "ui"], environment, tmp_path / "log"):
+        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/desk/healthz").is_success)
+        with open_page(f"http://127.0.0.1:{port}/desk/", PICTURES, password=password) as screen:
+            screen.wait_for_chart()
+            assert "It only reads until a token is given" in screen.page.locator("#foot").inner_text()
+            screen.page.locator("#ask, #now").first.click()
+            eventually(lambda: "token" in screen.page.locator("#asked").inner_text())
+            screen.page.get_by_label("Track record", exact=True).check()
+            with screen.page.expect_download() as download:
+                screen.page.locator("#files a").first.click()
+            assert "/desk/files/ledger.csv" in download.value.url
+            assert screen.complaints == []
