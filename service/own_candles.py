@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from candlecast import api
@@ -27,6 +29,9 @@ _PRICES = ("open", "high", "low", "close")
 _VALUES = (*_PRICES, "volume")
 _SATURDAY = 5
 
+_AT_ONCE = 2
+"""Requests of a worker whose candles are read at once: what a body becomes is many times its size."""
+
 
 class FileOptions(api.ForecastOptions):
     """The options of a Parquet body, which has no place for them; with JSON they belong into the body."""
@@ -37,21 +42,12 @@ class FileOptions(api.ForecastOptions):
     calendar: Literal["24/7", "weekdays"] = "24/7"
 
 
-Asked = tuple[api.ForecastOptions, Mapping[str, Any]]
-
-
 async def _body(request: Request) -> tuple[str, bytes]:
     return await read_body(request, JSON, PARQUET)
 
 
-def _asked(
-    board: BoardNow,
-    body: Annotated[tuple[str, bytes], Depends(_body)],
-    options: Annotated[FileOptions, Query()],
-) -> Asked:
-    """Return the options and the candles' columns of either kind of body."""
-    kind, content = body
-    most = board.settings.max_request_candles
+def _asked(kind: str, content: bytes, options: FileOptions, most: int) -> tuple[api.ForecastOptions, Mapping[str, Any]]:
+    """Return the options and the candles' columns, at most `most` rows, of either kind of body."""
     if kind == PARQUET:
         if options.interval is None:
             raise UsageError("a Parquet body needs the query parameter interval, such as interval=15m")
@@ -62,15 +58,29 @@ def _asked(
     return request, request.candles.model_dump()
 
 
-@router.post("/forecasts")
-def forecast_own_candles(board: BoardNow, asked: Annotated[Asked, Depends(_asked)]) -> api.ComputedForecasts:
+@router.post("/forecasts", response_model=api.ComputedForecasts)
+async def forecast_own_candles(
+    board: BoardNow,
+    body: Annotated[tuple[str, bytes], Depends(_body)],
+    options: Annotated[FileOptions, Query()],
+) -> Response:
     """Forecast from the newest of the caller's own candles, or from each of the last N. The ledger keeps none of it.
 
     The candles are columns of JSON, or a Parquet file such as `GET /v1/candles?format=parquet` gives; then the other
     fields are query parameters.
     """
-    options, columns = asked
-    return own_forecasts(board, options, columns)
+    answer = await to_thread.run_sync(_answer, board, *body, options, limiter=_at_once())
+    return Response(answer, media_type=JSON)
+
+
+@cache
+def _at_once() -> CapacityLimiter:
+    return CapacityLimiter(_AT_ONCE)
+
+
+def _answer(board: Board, kind: str, content: bytes, given: FileOptions) -> str:
+    options, columns = _asked(kind, content, given, board.settings.max_request_candles)
+    return own_forecasts(board, options, columns).model_dump_json()
 
 
 def own_forecasts(board: Board, options: api.ForecastOptions, columns: Mapping[str, Any]) -> api.ComputedForecasts:

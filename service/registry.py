@@ -51,8 +51,8 @@ def read_model(board: BoardNow, model_version: ModelId) -> api.ModelVersion:
 def promote_model(
     board: BoardNow,
     model_version: ModelId,
-    promotion: Annotated[api.Promotion, Depends(json_body(api.Promotion))],
     caller: Caller,
+    promotion: Annotated[api.Promotion, Depends(json_body(api.Promotion))],
     http: Request,
 ) -> api.ModelVersion:
     """Make a version the champion of its venue and interval: the way back to one that was better."""

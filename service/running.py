@@ -50,9 +50,9 @@ def read_run(board: BoardNow, run_id: RunId) -> api.Run:
 @router.post("/runs", status_code=202)
 def request_run(
     board: BoardNow,
+    caller: Caller,
     request: Annotated[api.RunRequest, Depends(json_body(api.RunRequest))],
     response: Response,
-    caller: Caller,
     http: Request,
 ) -> api.Run:
     """Ask for a run. It starts as soon as no other run of its job is going on.

@@ -54,12 +54,13 @@ def read_coverage(
     board: BoardNow,
     series: Annotated[str, Path(description="Such as `binance:BTC-USDT:15m`")],
     start: Annotated[api.Moment | None, Query(description="The configured window's start when left out")] = None,
-    end: Annotated[api.Moment | None, Query(description="The venue's now when left out")] = None,
+    end: Annotated[api.Moment | None, Query(description="The venue's now when left out, or later than that")] = None,
 ) -> api.Coverage:
     """Return for every UTC day how many candles there should be, are stored, the venue lacks, and are missing."""
     wanted = parse_series(series)
     with board.database.begin() as connection:
-        last = aware("end", end) if end else wanted.interval.floor(read_clock(connection, wanted.venue).now())
+        newest = wanted.interval.floor(read_clock(connection, wanted.venue).now())
+        last = min(aware("end", end), newest) if end else newest
         first = aware("start", start) if start else last - timedelta(days=board.settings.backfill_days)
         if last - first > timedelta(days=_MOST_DAYS):
             raise UsageError(f"from {first} to {last} is longer than {_MOST_DAYS} days; ask for less at once")

@@ -18,6 +18,7 @@ from candlecast.store.export import Batch
 Format = Literal["csv", "parquet"]
 
 _PRICED = ("open", "high", "low", "close", "volume")
+_MOST_BYTES = 64_000_000
 
 MEDIA_TYPES: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
@@ -66,10 +67,29 @@ def read_candle_file(content: bytes, *, most_rows: int) -> dict[str, NDArray[Any
             wanted["open_time"] = "ts"
         if missing := [name for name, stored in wanted.items() if stored not in names]:
             raise NotParquet(f"the file has no column {missing[0]}; it needs {', '.join(wanted)}")
+        _require_readable(file, wanted)
         table = file.read(columns=list(wanted.values()), use_threads=False)
         return {name: _as_numpy(name, table.column(stored)) for name, stored in wanted.items()}
     except (pyarrow.ArrowException, OSError) as error:
         raise NotParquet(f"the body is no Parquet file that can be read: {error}") from None
+
+
+def _require_readable(file: Any, wanted: Mapping[str, str]) -> None:
+    """Raise for columns of other kinds, and for those that would unpack to more than `_MOST_BYTES`."""
+    from pyarrow import types
+
+    for name, stored in wanted.items():
+        kind = file.schema_arrow.field(stored).type
+        aware = types.is_timestamp(kind) and kind.tz is not None
+        if name == "open_time" and not (aware or types.is_integer(kind)):
+            raise InvalidCandles("column open_time must hold epoch milliseconds, or timestamps with a time zone")
+        if name != "open_time" and not (types.is_integer(kind) or types.is_floating(kind)):
+            raise InvalidCandles(f"column {name} must hold numbers, not {kind}")
+    groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))
+    columns = (group.column(place) for group in groups for place in range(group.num_columns))
+    size = sum(one.total_uncompressed_size for one in columns if one.path_in_schema in wanted.values())
+    if size > _MOST_BYTES:
+        raise TooLarge(f"the candles unpack to {size} bytes; at most {_MOST_BYTES} are read", most=_MOST_BYTES)
 
 
 def _as_numpy(name: str, column: Any) -> NDArray[Any]:
@@ -79,13 +99,9 @@ def _as_numpy(name: str, column: Any) -> NDArray[Any]:
     if name == "open_time":
         if column.null_count:
             raise InvalidCandles("column open_time holds nulls; give each candle its time")
-        if types.is_timestamp(column.type) and column.type.tz is not None:
+        if types.is_timestamp(column.type):
             column = column.cast(pyarrow.timestamp("ms", "UTC")).cast(pyarrow.int64())
-        if not types.is_integer(column.type):
-            raise InvalidCandles("column open_time must hold epoch milliseconds, or timestamps with a time zone")
         return cast("NDArray[Any]", column.to_numpy())
-    if not (types.is_integer(column.type) or types.is_floating(column.type)):
-        raise InvalidCandles(f"column {name} must hold numbers, not {column.type}")
     return cast("NDArray[Any]", column.cast(pyarrow.float64()).to_numpy())
 
 

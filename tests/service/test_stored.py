@@ -51,6 +51,12 @@ def test_coverage_names_the_day_of_a_hole_and_what_the_venue_lacks_itself(house:
     assert (found["confirmed"], found["missing"], found["completeness"]) == (1, 0, 1.0)
 
 
+@pytest.mark.parametrize("end", ["2025-09-10T16:00:00Z", "9999-12-31T23:59:59Z"])
+def test_what_is_still_to_come_is_not_missing(house: House, end: str) -> None:
+    found = house.get(f"/v1/series/{BTC}/coverage", start="2025-09-10T00:00:00Z", end=end)
+    assert (found["end"], found["expected"], found["missing"]) == ("2025-09-10T12:00:00Z", 3, 0)
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status", "code", "named"),
     [
