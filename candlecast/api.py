@@ -434,6 +434,8 @@ class ModelVersion(Shape):
     scores: list[Score]
     """Hold-out scores: one row per series, horizon, forecaster and metric."""
     manifest: dict[str, Any]
+    card: str = ""
+    """Where the model card is."""
 
 
 class ModelVersions(Shape):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from candlecast import api
 from candlecast.candles import Candles, Series, from_datetime64
@@ -236,6 +237,7 @@ def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion
         decision=dict(version.decision) if version.decision else None,
         scores=[_score(score) for score in scores],
         manifest=dict(version.manifest),
+        card=f"/v1/models/{quote(version.id, safe='')}/card",
     )
 
 

@@ -97,6 +97,7 @@ _MODEL = api.ModelVersion(
     decision={"promote": True, "reason": "better than the baseline and the champion on the same windows"},
     scores=[_SCORE],
     manifest={"horizons": [1, 5]},
+    card=f"/v1/models/{MODEL}/card",
 )
 _RUN = api.Run(
     id=7,
@@ -340,6 +341,11 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "list_models": Example(api.ModelVersions(models=[_MODEL], next_before=MODEL), {"limit": 1}, errors=(NotFound,)),
     "read_model": Example(_MODEL, {"model_version": MODEL}, errors=(NotFound,)),
+    "read_model_card": Example(
+        f"# Model card: {MODEL}\n\nA model of 15m candles of binance ...",
+        {"model_version": MODEL},
+        errors=(NotFound,),
+    ),
     "promote_model": Example(
         _MODEL,
         {"model_version": MODEL},

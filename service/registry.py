@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from candlecast import api
 from candlecast.errors import UsageError
@@ -15,9 +16,17 @@ from candlecast.xgb import XGBForecaster
 from service import answers
 from service.asked import BoardNow, SeriesName, parse_series
 from service.bodies import json_body
+from service.card import model_card
 from service.tokens import Caller, audit
 
 router = APIRouter(prefix="/v1")
+
+
+class MarkdownResponse(PlainTextResponse):
+    """Text that a reader may show as it is, or with headings and tables."""
+
+    media_type = "text/markdown"
+
 
 _ID = r"^[\x21-\x7e]{1,200}$"
 ModelId = Annotated[str, Path(description="As `GET /v1/models` names it", pattern=_ID)]
@@ -45,6 +54,15 @@ def read_model(board: BoardNow, model_version: ModelId) -> api.ModelVersion:
         version = models.version(connection, model_version)
         scores = models.scores(connection, [version.id])[version.id]
     return answers.model_version(version, scores)
+
+
+@router.get("/models/{model_version}/card", response_class=MarkdownResponse)
+def read_model_card(board: BoardNow, model_version: ModelId) -> Response:
+    """Return the model card: intended use, limits, data, scores, and how it was made, as Markdown."""
+    with board.database.begin() as connection:
+        version = models.version(connection, model_version)
+        scores = models.scores(connection, [version.id])[version.id]
+    return MarkdownResponse(model_card(version, scores))
 
 
 @router.post("/models/{model_version}/promote")

@@ -145,6 +145,10 @@ class AsyncClient:
         """Return one model version."""
         return await self._get(api.ModelVersion, f"/v1/models/{base.segment(model_version)}")
 
+    async def model_card(self, model_version: str) -> str:
+        """Return the model card of a version as Markdown."""
+        return (await self._read(f"/v1/models/{base.segment(model_version)}/card")).text
+
     async def promote_model(self, model_version: str, reason: str) -> api.ModelVersion:
         """Make a version the champion of its venue and interval. Needs a token."""
         path = f"/v1/models/{base.segment(model_version)}/promote"

@@ -116,3 +116,25 @@ def test_evaluations_are_those_of_the_series(house: House, versions: tuple[str, 
     assert house.get("/v1/evaluations", series="replay:BTC-USDT:4h")["evaluations"] == []
     unknown = house.http.get("/v1/evaluations", params={"series": "replay:DOGE-USDT:1h"})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_series")
+
+
+def test_a_version_has_a_card_in_words(house: House, versions: tuple[str, str]) -> None:
+    where = house.get(f"/v1/models/{versions[0]}")["card"]
+    response = house.http.get(where)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/markdown; charset=utf-8")
+    card = response.text
+    assert card.startswith("# Model card: sound\n")
+    assert "**Not for trading.**" in card
+    for heading in ("Intended use", "Limits", "What it learned from", "How it was judged", "Scores", "How it was made"):
+        assert f"\n## {heading}\n" in card
+    manifest = house.get(f"/v1/models/{versions[0]}")["manifest"]
+    assert f"| {PROMOTED} | 1,200 | 2025-09-06T08:00 | 2025-09-10T12:00 |" in card
+    assert f"candles with the hash `{manifest['data_hash']}`" in card
+    for name, digest in manifest["artefacts"].items():
+        assert f"`{name}`: sha256 `{digest}`" in card
+
+
+def test_the_baseline_has_a_card_and_who_is_not_there_has_none(house: House) -> None:
+    assert "no model has earned it" in house.http.get("/v1/models/naive/card").text
+    response = house.http.get("/v1/models/nobody/card")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
