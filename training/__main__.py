@@ -1,7 +1,7 @@
 """`python -m training`: fit a challenger for every configured venue and interval, and promote those that earned it.
 
-Commands that store nothing: `evaluate` walks forward over candle files, `features` writes a feature matrix; each has
-its own --help.
+Commands that store nothing: `evaluate` walks forward over candle files, `features` writes a feature matrix, `rebuild`
+fits a registered version again and compares the bytes; each has its own --help.
 """
 
 import sys
@@ -11,7 +11,7 @@ from candlecast.jobs import run_job
 from candlecast.program import Parser, refuse_arguments, run_program
 from training.job import train_models
 
-COMMANDS = ("evaluate", "features")
+COMMANDS = ("evaluate", "features", "rebuild")
 """Modules with `add_arguments` and `run`, imported when they are asked for: they carry what a training does not."""
 
 
