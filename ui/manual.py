@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
@@ -36,7 +36,11 @@ def page(name: str, folder: Path = FOLDER) -> str:
     known = {one.name for one in pages(folder)}
     if name not in known:
         return ""
-    text = (folder / f"{name}.md").read_text(encoding="utf-8")
+    return embedded((folder / f"{name}.md").read_text(encoding="utf-8"), name, known)
+
+
+def embedded(text: str, name: str = "", known: Collection[str] = ()) -> str:
+    """Return Markdown to stand below a heading of ours: one level down, without links that lead nowhere from here."""
     return "\n".join(_outside_code(text.splitlines(), lambda line: _line(line, name, known)))
 
 
@@ -59,12 +63,12 @@ def _outside_code(lines: list[str], change: Callable[[str], str]) -> list[str]:
     return done
 
 
-def _line(line: str, name: str, known: set[str]) -> str:
+def _line(line: str, name: str, known: Collection[str]) -> str:
     linked = _LINK.sub(lambda found: _link(found, name, known), line)
     return _HEADING.sub(r"#\1 ", linked)
 
 
-def _link(found: re.Match[str], name: str, known: set[str]) -> str:
+def _link(found: re.Match[str], name: str, known: Collection[str]) -> str:
     """Return a link that leads to a page of ours or to the web; of any other its text."""
     image, text, target = found.groups()
     parts = urlsplit(target)

@@ -60,7 +60,7 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answers: dict[str, Shape | int | Exception] = {
+        self.answers: dict[str, Shape | str | int | Exception] = {
             "/v1/series": SeriesList(series=[state()], horizons=[1, 5]),
             "/v1/status": status(),
             "/v1/forecasts/latest": LatestForecasts(forecasts=[forecast(5), forecast(1)]),
@@ -79,7 +79,7 @@ class Service:
         if isinstance(answer, int):
             problem = Problem(title="No", status=answer, detail="sorry", code="store_unavailable")
             return httpx.Response(answer, text=problem.model_dump_json())
-        return httpx.Response(200, text=answer.model_dump_json())
+        return httpx.Response(200, text=answer if isinstance(answer, str) else answer.model_dump_json())
 
     def fail(self, *paths: str, how: int | Exception = 503) -> None:
         for path in paths or self.answers:
@@ -465,6 +465,18 @@ def test_champion_is_changed_only_with_a_reason_and_a_tick_and_the_tick_is_taken
     said, ticked = tab.promote(*controls(Session()), "", "old", "why", True)
     assert "does not know this token" in said
     assert ticked is False
+
+
+def test_card_of_the_picked_version_is_shown_below_its_facts(service: Service) -> None:
+    tab, model = Page(connect(service)).tabs["models"], challenger({"promote": False})
+    assert isinstance(tab, ModelsTab)
+    session = Session(snapshot=snapshot(), found={"models": (model,)})
+    service.answers["/v1/models/xgb-1/card"] = "# Model card\n## Limits\n[all](decisions/) the same"
+    facts, card = tab.show(*controls(session), "xgb-1")
+    assert "Model card of xgb-1" in facts
+    assert card == "## Model card\n### Limits\nall the same"
+    service.answers["/v1/models/xgb-1/card"] = 404
+    assert tab.show(*controls(session), "xgb-1")[1] == ""
 
 
 def test_service_without_its_database_is_starting_and_one_that_is_away_is_not() -> None:

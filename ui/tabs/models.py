@@ -12,6 +12,7 @@ from candlecast.api import ModelVersion
 from candlecast.client import ApiError, ServiceAway
 from ui import registry, runs
 from ui.history import history
+from ui.manual import embedded
 from ui.page import Session, View, read
 from ui.snapshot import Snapshot
 from ui.tabs.base import LOOK, QUIET, Tab, Updates
@@ -41,6 +42,8 @@ class ModelsTab(Tab):
         with gr.Row(elem_classes="duo"):
             self._history = gr.HTML(history((), None, "en"), elem_id="models-history")
             self._card = gr.HTML(registry.card(None, None, "en"), elem_id="models-card")
+        with gr.Accordion("The whole card", open=False, elem_id="models-whole") as self._accordion:
+            self._whole = gr.Markdown(elem_id="models-whole-card", elem_classes="document", latex_delimiters=[])
 
     def listen(self, redraw: Callable[..., Updates], outputs: list[Any]) -> None:
         """Tie the buttons and the choice of a version."""
@@ -52,13 +55,13 @@ class ModelsTab(Tab):
         self._promote.click(self.promote, chosen, [self._progress, self._sure], js=LOOK, **QUIET).then(
             redraw, inputs, outputs, js=LOOK, **QUIET
         )
-        self._version.input(self.show, [*inputs, self._version], [self._card], js=LOOK, **QUIET)
+        self._version.input(self.show, [*inputs, self._version], [self._card, self._whole], js=LOOK, **QUIET)
 
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [
             self._head, self._title, self._train, self._version, self._reason, self._sure, self._promote,
-            self._versions, self._history, self._card,
+            self._versions, self._history, self._card, self._accordion, self._whole,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> tuple[ModelVersion, ...]:
@@ -73,6 +76,7 @@ class ModelsTab(Tab):
             self._versions: registry.versions(models, session.snapshot, view.language),
             self._history: history(models, session.snapshot, view.language),
             self._card: registry.card(picked, session.snapshot, view.language),
+            self._whole: self._text(picked),
             self._version: gr.update(
                 choices=[model.id for model in models],
                 value=picked.id if picked else None,
@@ -90,14 +94,25 @@ class ModelsTab(Tab):
             self._reason: gr.update(label=say["models_reason"]),
             self._sure: gr.update(label=say["models_sure"]),
             self._promote: gr.update(value=say["models_promote"]),
+            self._accordion: gr.update(label=say["models_whole"]),
         }
 
-    def show(self, *given: Any) -> str:
+    def show(self, *given: Any) -> tuple[str, str]:
         """Open the card of another version."""
         *page, version = given
         view, _, _, session = read(*page)
         session.picked = version
-        return registry.card(_picked(self._models(session), version), session.snapshot, view.language)
+        picked = _picked(self._models(session), version)
+        return registry.card(picked, session.snapshot, view.language), self._text(picked)
+
+    def _text(self, picked: ModelVersion | None) -> str:
+        """Return the version's card as the service writes it; a service that gives none leaves it empty."""
+        if picked is None:
+            return ""
+        try:
+            return embedded(self.shared.reader.model_card(picked.id))
+        except (ApiError, ServiceAway):
+            return ""
 
     def promote(self, *given: Any) -> tuple[str, bool]:
         """Make the chosen version the champion, where the reader says why and is sure; then untick the box."""

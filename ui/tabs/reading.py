@@ -30,7 +30,9 @@ class ReadingTab(Tab):
             self.page = gr.Dropdown(
                 [(page.title, page.name) for page in manual.pages()], label="Page", elem_id="page-name", filterable=True
             )
-            self._text = gr.Markdown(elem_id="page-text", latex_delimiters=[], sanitize_html=True)
+            self._text = gr.Markdown(
+                elem_id="page-text", elem_classes="document", latex_delimiters=[], sanitize_html=True
+            )
 
     def controls(self) -> list[Any]:
         """Return the page of the documentation."""
