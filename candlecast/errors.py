@@ -205,7 +205,10 @@ class ChecksumMismatch(TemporaryError):
 
 
 class TooManyAttempts(TemporaryError):
-    """Too many wrong tokens came from one address; none is looked at for `retry_after` seconds."""
+    """Too many wrong tokens came from one address; none is looked at for `retry_after` seconds.
+
+    Ten within a minute are too many. Each worker process of the service counts those that came to it.
+    """
 
     http_status = 429
     remedy = "Wait as long as `Retry-After` says, then send the right token."

@@ -22,6 +22,10 @@ _DESCRIPTION = """Every forecast is written down before the future is known and 
 Times are UTC: RFC 3339 with a zone, or epoch milliseconds. An error is a problem (RFC 9457) whose `code` a program
 can act on and whose `type` is explained below `/docs/errors`. Each answer carries its `X-Request-ID`; send one of your
 own to find it in the service's log.
+
+Lists come newest first and page by page: while `next_end` or `next_before` is not null, ask again with it as `end` or
+`before`. HEAD is answered wherever GET is. BentoML's own clients ask at `POST /forecast` what others ask at
+`POST /v1/forecasts`.
 """
 _REFERENCE = "#/components/schemas/{model}"
 _UNDOCUMENTED = {"accept", "accept-encoding"}  # OpenAPI says it with media types instead

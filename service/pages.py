@@ -23,15 +23,21 @@ router = APIRouter(include_in_schema=False)
 
 STYLE_PATH = "/docs/style.css"
 _STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8882; --accent: light-dark(#0b5cad, #7cb7ff) }
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; --accent: light-dark(#0b5cad, #7cb7ff);
+  --paper: light-dark(#fff, #15171c); --ink: light-dark(#1b1d22, #e6e8ec) }
+html { background: var(--paper); color: var(--ink); scroll-padding-top: 1rem }
 body { font: 1rem/1.6 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem 1.25rem 4rem }
 a { color: var(--accent) }
-a:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
+main:focus-visible { outline: none }
+.skip { position: absolute; left: -100vw }
+.skip:focus { position: static }
 h2 { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); overflow-wrap: anywhere }
 h3 { font-size: 1rem; margin-bottom: .25rem }
 code, pre { font: .9em/1.5 ui-monospace, monospace }
 pre { background: var(--soft); padding: .75rem 1rem; overflow-x: auto; border-radius: .4rem }
-table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line) }
 nav ul { columns: 18rem; padding-left: 1.2rem }
 summary { cursor: pointer }
@@ -126,7 +132,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], prefix: str
     parts += [f"<p>{_inline(part)}</p>" for part in operation["description"].split("\n\n")]
     if "security" in operation:
         parts.append("<p>Needs a token.</p>")
-    parts.append(f"<pre>{escape(curl_line(method, path, operation))}</pre>")
+    parts.append(_code(curl_line(method, path, operation)))
     if operation["parameters"]:
         rows = ((one["name"], _type(one["schema"]), _about(one), one["required"]) for one in operation["parameters"])
         parts.append(f"<h3>Parameters</h3>{_fields(rows)}")
@@ -149,9 +155,13 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], prefix: str
 def _content(content: Mapping[str, Any]) -> str:
     found = f"<p>{_type(content.get('schema', {}))}</p>"
     if "example" in content:
-        example = escape(json.dumps(content["example"], indent=2))
-        found += f"<details><summary>Example</summary><pre>{example}</pre></details>"
+        found += f"<details><summary>Example</summary>{_code(json.dumps(content['example'], indent=2))}</details>"
     return found
+
+
+def _code(text: str) -> str:
+    """Return lines that the keyboard can scroll where they are wider than the window."""
+    return f'<pre tabindex="0">{escape(text)}</pre>'
 
 
 def _shape(name: str, shape: Mapping[str, Any]) -> str:
@@ -167,8 +177,9 @@ def _fields(rows: Iterable[tuple[str, str, str, bool]]) -> str:
         f"<td>{_inline(text)}</td></tr>"
         for name, kind, text, needed in rows
     )
-    head = "<tr><th scope='col'>name</th><th scope='col'>type</th><th scope='col'>needed</th><th scope='col'></th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+    head = "".join(f"<th scope='col'>{name}</th>" for name in ("name", "type", "needed", "meaning"))
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="Fields">{table}</div>'
 
 
 def _error(error: type[CandlecastError]) -> str:
@@ -218,7 +229,9 @@ def _page(title: str, body: str, prefix: str) -> HTMLResponse:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f'<link rel="stylesheet" href="{prefix}{STYLE_PATH}"></head>'
-        f'<body><header><p><a href="{prefix}/">candlecast</a></p></header><main><h1>{escape(title)}</h1>{body}</main>'
+        '<body><a class="skip" href="#content">Skip to the content</a>'
+        f'<header><p><a href="{prefix}/">candlecast</a></p></header>'
+        f'<main id="content" tabindex="-1"><h1>{escape(title)}</h1>{body}</main>'
         "</body></html>",
         headers=_HEADERS,
     )

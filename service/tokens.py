@@ -31,7 +31,11 @@ _OPEN_BELOW = "/docs"
 
 
 class Failures:
-    """Wrong tokens by address within the last minute; forgets the oldest address rather than remember too many."""
+    """Wrong tokens by address within the last minute; forgets the oldest address rather than remember too many.
+
+    What one worker process counts no other knows: with N of them an address has up to N times as many attempts. That
+    helps nobody to guess 32 random bytes, and shared counts would let strangers write into the database.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, most_addresses: int = MOST_ADDRESSES) -> None:
         self._now = now

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from candlecast.errors import error_tree
 from service.document import operations
 from service.examples import EXAMPLES
-from tests.browser.page import open_page
+from tests.browser.page import Screen, open_page
 from tests.service.house import House
 
 PAGES = ("/", "/docs", "/docs/errors")
@@ -33,7 +34,7 @@ def test_programs_and_browsers_each_get_their_index(house: House) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_of_a_page_leads_somewhere(house: House, page: str) -> None:
     text = house.http.get(page, headers=HTML).text
-    assert "//" not in re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL), "nothing from another host"
+    assert "//" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL), "nothing from another host"
     links = set(re.findall(r'href="([^"]+)"', text)) - {"data:,"}
     assert links
     for link in links:
@@ -54,6 +55,43 @@ def test_a_browser_is_content_and_asks_no_other_host(house: House, tmp_path: Pat
         assert dark == (scheme == "dark")
         assert not screen.scrolls_sideways()
         assert screen.complaints == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_has_no_barrier(house: House, tmp_path: Path, page: str, scheme: Any) -> None:
+    with open_page(str(house.http.base_url.join(page)), tmp_path, scheme=scheme, width=390) as screen:
+        # What is folded away is read too once it is open.
+        screen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        found = Axe().run(screen.page).response["violations"]
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_a_page_is_read_with_the_keyboard_alone(house: House, tmp_path: Path) -> None:
+    with open_page(str(house.http.base_url.join("/docs")), tmp_path, width=390) as screen:
+        keyboard = screen.page.keyboard
+        keyboard.press("Tab")
+        assert _focused(screen) == "Skip to the content"
+        keyboard.press("Enter")
+        keyboard.press("Tab")
+        assert _focused(screen).startswith("GET /v1/")
+        keyboard.press("Enter")
+        keyboard.press("Tab")
+        assert _focused(screen).startswith("curl"), "the line of the route, which can be scrolled"
+        before = screen.page.evaluate("document.activeElement.scrollLeft")
+        keyboard.press("ArrowRight")
+        screen.page.wait_for_function("before => document.activeElement.scrollLeft > before", arg=before)
+        screen.page.locator("summary").first.focus()
+        keyboard.press("Enter")
+        assert screen.page.locator("details").first.get_attribute("open") is not None
+
+
+def _focused(screen: Screen) -> str:
+    """Return the text of what has the focus; it must be seen where that is."""
+    outline: str = screen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    text: str = screen.page.evaluate("document.activeElement.innerText")
+    return text
 
 
 def test_the_type_of_a_problem_is_its_entry_on_the_page_of_errors(house: House) -> None:
