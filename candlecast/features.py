@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -28,14 +29,17 @@ FloatMatrix = NDArray[np.float32]
 WINDOW = 512
 """Candles that a forecast reads: `REACH` for a row of features, the others to see how well its intervals covered."""
 
-REVISION = 2
+REVISION = 3
 """Raise it whenever a formula below changes: models fitted on the old ones are then refused by their fingerprint."""
+
+USUAL_RANGE = f"volatility_flat_{REACH}"
+"""The column that holds ln(usual range / sig): the mean over all candles that a row reads."""
 
 _HOUR, _QUARTER, _DAY = 3600, 900, 86400
 _RETURN_LAGS = range(12)
 _MOMENTUM = (3, 6, 12, 24, 48, 96, 288)
 _SHAPE_LAGS = range(4)
-_GK_SPANS = (6, 12, 24, 96)
+_RANGE_SPANS = (2, 5, 10, 20, 48, 120)
 _VOLUMES = ((1, 12), (1, 96), (1, 288), (6, 96), (24, 288))
 _LEAST_VOLUME = 1e-3  # a candle without trades counts as a thousandth of the usual volume
 _MEASURES = ("range", "body", "upper_wick", "lower_wick")
@@ -73,9 +77,9 @@ def _measured(frame: Frame, measure: str, lag: int) -> Floats:
 
 def _volatilities() -> Iterator[tuple[str, _Transform]]:
     yield "volatility_now", partial(_variance_ratio, weights=np.ones(1))
-    for span in _GK_SPANS:
-        yield f"volatility_{span}", partial(_variance_ratio, weights=ewma_weights(span, min(5 * span, REACH)))
-    yield f"volatility_flat_{REACH}", partial(_variance_ratio, weights=_flat(REACH))
+    for span in _RANGE_SPANS:
+        yield f"volatility_{span}", partial(_mean_range, weights=ewma_weights(span, min(5 * span, REACH)))
+    yield USUAL_RANGE, partial(_mean_range, weights=_flat(REACH))
     for span in (12, 48):
         yield f"squared_returns_{span}", partial(_squared_return_ratio, weights=ewma_weights(span, 4 * span))
 
@@ -88,6 +92,12 @@ def _variance_ratio(frame: Frame, weights: Floats) -> Floats:
     """Return ln(mean variance by these weights / sig^2)."""
     ratio: Floats = np.log(frame.mean(frame.variance, weights) / frame.mean_variance)
     return ratio
+
+
+def _mean_range(frame: Frame, weights: Floats) -> Floats:
+    """Return the mean of ln(range / sig) by these weights: one wild candle moves it less than a mean of variances."""
+    logarithm = np.log(np.maximum(frame.range, math.sqrt(FLOOR)))
+    return frame.mean(logarithm, weights) - np.log(frame.sig)
 
 
 def _squared_return_ratio(frame: Frame, weights: Floats) -> Floats:

@@ -106,6 +106,10 @@ def test_features_are_what_their_names_say() -> None:
     def change(count: int) -> float:
         return float(np.log(close[row] / close[row - count]) / sig / math.sqrt(count))
 
+    def mean_range(weights: np.ndarray) -> float:
+        spans = [math.log(high[row - lag] / low[row - lag]) / sig for lag in range(len(weights))]
+        return float(np.average(np.log(spans), weights=weights))
+
     expected = {
         "return_0": change(1),
         "return_3": math.log(close[row - 3] / close[row - 4]) / sig,
@@ -115,6 +119,8 @@ def test_features_are_what_their_names_say() -> None:
         "upper_wick_0": math.log(high[row] / max(candles.open[row], close[row])) / sig,
         "lower_wick_0": math.log(min(candles.open[row], close[row]) / low[row]) / sig,
         "close_location_0": 2 * (close[row] - low[row]) / (high[row] - low[row]) - 1,
+        "volatility_5": mean_range((1 - 2 / 6) ** np.arange(25)),
+        "volatility_flat_320": mean_range(np.ones(320)),
         "volume_1_12": math.log(candles.volume[row] / candles.volume[row - 11 : row + 1].mean()),
         "symbol": 2.0,
     }
@@ -219,8 +225,8 @@ def test_formulas_are_those_of_the_stated_revision() -> None:
     last = [build_features(candles, 1.0, 1, market)[0] for candles, market in map(_whole_market, Interval)]
     rows = np.concatenate(last).astype(np.float64)
     assert np.isfinite(rows).all()
-    assert REVISION == 2
-    assert rows @ np.cos(np.arange(len(rows))) == pytest.approx(2.22877990, rel=1e-5)
+    assert REVISION == 3
+    assert rows @ np.cos(np.arange(len(rows))) == pytest.approx(13.15579933, rel=1e-5)
 
 
 @pytest.mark.parametrize("interval", [Interval.M15, Interval.H1])

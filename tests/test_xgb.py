@@ -10,6 +10,7 @@ from candlecast.baseline import NaiveForecaster
 from candlecast.candles import Candles, Interval, Series, from_datetime64
 from candlecast.errors import ArtifactCorrupt, FeatureMismatch, GapInWindow, NotEnoughCandles, UsageError
 from candlecast.evaluation import judge, score, skill_interval
+from candlecast.features import FeatureSpec
 from candlecast.forecast import LEVELS, Forecaster
 from candlecast.xgb import XGBForecaster, data_hash
 from tests.making import START, make_candles
@@ -132,6 +133,18 @@ def test_forecasts_keep_the_promises_of_the_protocol(model: XGBForecaster, histo
         assert one.range > 0
         assert (one.close - one.last_close) * (one.p_up - 0.5) >= 0
     assert forecasts[0].open == forecasts[0].last_close
+
+
+def test_tails_follow_the_direction_less_than_the_middle(
+    model: XGBForecaster, histories: dict[Series, Candles]
+) -> None:
+    half = np.array([0.0975, 0.19, 0.36, 0.64, 0.84, 0.96, 1.0])
+    for said in model.forecast(BTC, histories[BTC], last=20):
+        quantiles = np.log(np.array(said.quantiles) / said.last_close)
+        shift = np.log(said.close / said.last_close)
+        assert shift != 0
+        centres = (quantiles + quantiles[::-1])[:7] / 2
+        assert centres == pytest.approx(shift * half, rel=1e-6)
 
 
 def test_window_history_and_batch_give_the_same_forecast(
@@ -408,7 +421,8 @@ def test_parts_belong_to_the_model_and_its_data_hash() -> None:
     model = XGBForecaster.fit(histories, [1], known=inside)
     assert set(model.manifest["training"]) == {str(series) for series in (*histories, *inside)}
     assert model.manifest["data_hash"] == data_hash({**histories, **inside})
-    assert model.manifest["directions"]["1"]["market-direction"]["beside"] == list(range(67, 113))
+    own, every = len(FeatureSpec(Interval.M15).own_names), len(FeatureSpec(Interval.M15).names)
+    assert model.manifest["directions"]["1"]["market-direction"]["beside"] == list(range(own, every))
     whole = model.forecast(BTC, histories[BTC], known={**histories, **inside})
     assert whole != model.forecast(BTC, histories[BTC], known=histories)
     alone = model.forecast(BTC, histories[BTC])

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candlecast.calibration import Calibration
-from candlecast.candles import Floats
+from candlecast.candles import Floats, Times
 from candlecast.errors import NotEnoughCandles
-from candlecast.features import FeatureSpec, complete_windows
+from candlecast.features import USUAL_RANGE, FeatureSpec, complete_windows
 from candlecast.linear import Ridge
 from candlecast.market import NOTHING, KnownCandles
 from candlecast.table import FEWEST_ROWS, Table, Target
-from candlecast.xgb.heads import Direction, Head, predicted_scale, slots
+from candlecast.xgb.heads import Direction, Head, slots
 from candlecast.xgb.recipe import PART, Recipe, recipe
+from candlecast.xgb.scale import Scale
+from candlecast.xgb.season import Season
 from candlecast.xgb.trees import Trees
 
 _FEWEST_OWN = 500
@@ -41,7 +43,7 @@ class Fitting:
         learns from everything.
         """
         target, chosen = self.table.targets[horizon], recipe(self.spec.interval, horizon)
-        scales = {name: self._scale(target, name, chosen) for name in chosen.scales}
+        scale = self._scale(target, chosen)
         beside = self._known_beside()
         return Head(
             horizon,
@@ -49,9 +51,9 @@ class Fitting:
             self._direction(target, beside, chosen) if len(beside) else None,
             self.part if chosen.part_weights else None,
             chosen.part_weights or (1.0, 0.0),
-            scales,
+            scale,
             chosen.k,
-            dict(self._calibrations(target, scales)),
+            dict(self._calibrations(target, scale)),
         )
 
     def _known_beside(self) -> NDArray[np.intp]:
@@ -72,24 +74,28 @@ class Fitting:
             own, beside, trees, Ridge.fit(rows, _EVEN * (2 * up - 1), chosen.ridge_penalty, slot), chosen.ridge
         )
 
-    def _scale(self, target: Target, name: str, chosen: Recipe) -> Trees:
+    def _scale(self, target: Target, chosen: Recipe) -> Scale:
         early = self.table.early(target)
-        label = np.abs(target.y[early]) if name == "scale" else target.range[early]
-        label = np.maximum(label, _LEAST_SIZE)
         rows = self.table.rows[:, : len(self.spec.own_names)][early]
-        return Trees.fit(rows, label if name == "scale" else np.log(label), chosen.scales[name], self.runtime)
+        starts, size = self._starts(target)[early], np.maximum(np.abs(target.y[early]), _LEAST_SIZE)
+        span = np.log(np.maximum(target.range[early], _LEAST_SIZE))
+        season = Season.fit(self.spec.interval, starts, span - rows[:, self.spec.names.index(USUAL_RANGE)])
+        return Scale.fit(rows, starts, season, {"scale": size, "range": span}, chosen.scales, self.runtime)
 
-    def _calibrations(self, target: Target, scales: Mapping[str, Trees]) -> Iterator[tuple[str, Calibration]]:
+    def _starts(self, target: Target) -> Times:
+        return target.target_time - self.spec.interval.step
+
+    def _calibrations(self, target: Target, scale: Scale) -> Iterator[tuple[str, Calibration]]:
         held_out = self.table.held_out(target)
         if not held_out.any():
             raise NotEnoughCandles("have 0 rows to calibrate the intervals on, need 1 or more", have=0, need=1)
-        scale: Floats = predicted_scale(scales.values(), self.table.rows[held_out, : len(self.spec.own_names)])
+        predicted: Floats = scale.of(self.table.rows[held_out], self._starts(target)[held_out])
         symbol, came = self.table.symbol[held_out], target[held_out]
-        yield "", Calibration.of(came, scale)
+        yield "", Calibration.of(came, predicted)
         for code, name in enumerate(self.table.symbols):
             own = symbol == code
             if own.sum() >= _FEWEST_OWN:
-                yield name, Calibration.of(came[own], scale[own])
+                yield name, Calibration.of(came[own], predicted[own])
 
 
 def fit_part(parts: KnownCandles, symbols: tuple[str, ...], runtime: Mapping[str, int]) -> Direction | None:

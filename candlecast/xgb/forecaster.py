@@ -30,7 +30,7 @@ from candlecast.xgb.fitting import Fitting, fit_part
 from candlecast.xgb.heads import Head, Reading
 from candlecast.xgb.recipe import recipe, recipe_facts
 
-FORMAT = 2
+FORMAT = 3
 
 
 class XGBForecaster:
@@ -153,7 +153,7 @@ class XGBForecaster:
         return Reading(read, rows, last, symbol, part_rows)
 
     def to_bytes(self) -> dict[str, bytes]:
-        """Return the boosters in XGBoost's UBJSON and the ridge regressions in numpy's format, by name.
+        """Return the boosters in XGBoost's UBJSON, ridge regressions and seasons in numpy's format, by name.
 
         With `manifest` they are the whole model.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 
 from candlecast.baseline import Columns
 from candlecast.calibration import Calibration, recent_widening
-from candlecast.candles import Candles, Floats
+from candlecast.candles import Candles, Floats, Times
 from candlecast.features import FeatureSpec, FloatMatrix
+from candlecast.forecast import LEVELS
 from candlecast.linear import Ridge
 from candlecast.targets import Targets, build_targets
 from candlecast.volatility import LAGS
+from candlecast.xgb.scale import Scale
 from candlecast.xgb.trees import Trees
+
+_SHIFTED = 4 * np.array(LEVELS) * (1 - np.array(LEVELS))
+"""How much of the implied move each of `LEVELS` follows: the median all of it, the tails hardly any, because the sign
+of middling moves can be told and that of large ones barely (docs/forecast-quality.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +90,10 @@ class Reading:
         """The features of the rows."""
         return FeatureSpec(self.candles.interval)
 
+    def starts(self, horizon: int) -> Times:
+        """Return when the target candle of each row opens."""
+        return self.candles.close_time[-len(self.rows) :] + (horizon - 1) * self.candles.interval.step
+
     def targets(self, horizon: int) -> Targets:
         """Return targets that end with those of the rows; beyond the newest candle they are not known."""
         return build_targets(self.candles[len(self.candles) - len(self.rows) - LAGS + 1 :], horizon)
@@ -102,7 +112,7 @@ class Head:
     market: Direction | None
     part: Direction | None
     part_weights: tuple[float, float]
-    scales: Mapping[str, Trees]
+    scale: Scale
     k: float
     calibrations: Mapping[str, Calibration]
 
@@ -110,7 +120,7 @@ class Head:
         """Return the forecasts from the newest cutoffs."""
         last, calibration = reading.last, self.calibrations.get(reading.symbol, self.calibrations[""])
         targets = reading.targets(self.horizon)
-        scale = predicted_scale(self.scales.values(), reading.rows[:, : self.own.own])
+        scale = self.scale.of(reading.rows, reading.starts(self.horizon))
         reach = scale[:, None] * np.array(calibration.quantiles)
         errors = targets.scaled_return[-len(scale) :]
         spread = recent_widening(errors, reach, last, self.horizon) * reach[-last:]
@@ -123,7 +133,7 @@ class Head:
         return Columns(
             self.horizon,
             close,
-            before[:, None] * np.exp(unit[:, None] * (shift[:, None] + spread)),
+            before[:, None] * np.exp(unit[:, None] * (shift[:, None] * _SHIFTED + spread)),
             1 / (1 + np.exp(-logit)),
             open=opened,
             high=np.maximum(opened * np.exp(size * calibration.rise), np.maximum(opened, close)),
@@ -158,8 +168,8 @@ class Head:
 
     def raw(self) -> Iterator[tuple[str, bytes]]:
         """Yield the artefacts by name."""
-        for name, trees in self.scales.items():
-            yield f"{name}-{self.horizon}.ubj", trees.to_bytes()
+        for name, suffix, raw in self.scale.raw():
+            yield f"{name}-{self.horizon}.{suffix}", raw
         for name, direction in self._directions():
             for suffix, raw in direction.raw():
                 yield f"{name}-{self.horizon}.{suffix}", raw
@@ -177,7 +187,8 @@ class Head:
     def calibration_facts(self) -> dict[str, Any]:
         """Return what turns directions and scales into a forecast, JSON-able."""
         symbols = {name: one.to_dict() for name, one in self.calibrations.items()}
-        return {"k": self.k, "part_weights": list(self.part_weights), "scales": list(self.scales), "symbols": symbols}
+        weights = list(self.part_weights)
+        return {"k": self.k, "part_weights": weights, "scale": self.scale.facts(), "symbols": symbols}
 
     @classmethod
     def load(cls, horizon: int, artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Self:
@@ -191,16 +202,10 @@ class Head:
             directions.get("market-direction"),
             directions.get("part-direction"),
             (float(mine), float(parts)),
-            {name: Trees.from_bytes(artefacts[f"{name}-{horizon}.ubj"]) for name in calibration["scales"]},
+            Scale.load(horizon, artefacts, calibration["scale"]),
             float(calibration["k"]),
             {name: Calibration.from_dict(one) for name, one in calibration["symbols"].items()},
         )
-
-
-def predicted_scale(scales: Iterable[Trees], rows: FloatMatrix) -> Floats:
-    """Return the geometric mean of what the regressions say; only its calibration gives it a unit."""
-    scale: Floats = np.exp(np.mean([trees.margins(rows) for trees in scales], axis=0))
-    return scale
 
 
 def chosen_columns(rows: FloatMatrix, own: int, beside: NDArray[np.intp]) -> FloatMatrix:
