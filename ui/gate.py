@@ -16,8 +16,9 @@ HEALTH = "/healthz"
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        # Gradio writes scripts and styles into its page, and draws uploads from blobs.
-        "script-src 'self' 'unsafe-inline'",
+        # Gradio writes scripts and styles into its page, evaluates what an event does in the browser, and draws uploads
+        # from blobs.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
