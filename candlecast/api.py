@@ -446,6 +446,29 @@ class ModelVersions(Shape):
     """Ask again with this as `before` for those before; null where there are none."""
 
 
+class Trial(Shape):
+    """Settings that a training tried before it fitted a version."""
+
+    number: int
+    """0 is the recipe as it is."""
+    parameters: dict[str, float]
+    """Settings in place of the recipe's."""
+    seed: int
+    scores: dict[str, float]
+    """Over the newest fifth of what came before the hold-out, means over series and horizons; the lowest
+    `pinball_ratio`, which is to the baseline, is chosen."""
+    seconds: float
+    chosen: bool
+    """The version was fitted with these settings."""
+
+
+class Trials(Shape):
+    """What a training tried, in order; empty where it tried nothing."""
+
+    model_version: str
+    trials: list[Trial]
+
+
 class Promotion(Shape):
     """Why a version becomes champion by hand."""
 

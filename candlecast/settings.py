@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     train_threads: int = Field(default=1, ge=1)
     """Threads of one training run; the CPU limit of its container, never more."""
 
+    train_trials: int = Field(default=0, ge=0, le=100)
+    """Settings that a training tries, beside those of its recipe, before it fits; 0 tries none, because none was seen
+    to help (docs/forecast-quality.md). Each costs a fit."""
+
     retrain_minimum_hours: float = Field(default=6, ge=0)
     """No training of a model sooner than this after the one before, unless a person asks for it."""
 

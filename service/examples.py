@@ -346,6 +346,23 @@ EXAMPLES: Mapping[str, Example] = {
         {"model_version": MODEL},
         errors=(NotFound,),
     ),
+    "list_trials": Example(
+        api.Trials(
+            model_version=MODEL,
+            trials=[
+                api.Trial(
+                    number=1,
+                    parameters={"max_depth": 3, "min_child_weight": 400, "subsample": 0.6, "colsample_bytree": 0.2},
+                    seed=0,
+                    scores={"pinball_ratio": 0.962, "mae_ratio": 0.997, "log_loss": 0.6901},
+                    seconds=6.4,
+                    chosen=True,
+                )
+            ],
+        ),
+        {"model_version": MODEL},
+        errors=(NotFound,),
+    ),
     "promote_model": Example(
         _MODEL,
         {"model_version": MODEL},

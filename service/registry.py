@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -10,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from candlecast import api
 from candlecast.errors import UsageError
 from candlecast.store import candles as candle_store
-from candlecast.store import models
+from candlecast.store import models, trials
 from candlecast.store.clocks import read_clock
 from candlecast.xgb import XGBForecaster
 from service import answers
@@ -63,6 +64,15 @@ def read_model_card(board: BoardNow, model_version: ModelId) -> Response:
         version = models.version(connection, model_version)
         scores = models.scores(connection, [version.id])[version.id]
     return MarkdownResponse(model_card(version, scores))
+
+
+@router.get("/models/{model_version}/trials")
+def list_trials(board: BoardNow, model_version: ModelId) -> api.Trials:
+    """Return the settings that training tried before it fitted a version, and how they scored."""
+    with board.database.begin() as connection:
+        version = models.version(connection, model_version)
+        found = trials.read(connection, version.id)
+    return api.Trials(model_version=version.id, trials=[api.Trial.model_validate(asdict(one)) for one in found])
 
 
 @router.post("/models/{model_version}/promote")

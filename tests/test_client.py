@@ -319,6 +319,7 @@ METHODS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
     "list_models": [("models", (3, "m-7"))],
     "read_model": [("model", ("m-1",))],
     "read_model_card": [("model_card", ("m-1",))],
+    "list_trials": [("trials", ("m-1",))],
     "promote_model": [("promote_model", ("m-1", "better"))],
     "list_evaluations": [("evaluations", (SERIES, 3, "m-7"))],
     "list_drift": [("drift_reports", ("binance", "15m", 3, 7))],

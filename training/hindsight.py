@@ -13,9 +13,9 @@ from datetime import timedelta
 from candlecast.candles import Candles, Series, from_datetime64
 from candlecast.errors import NotEnoughCandles
 from candlecast.evaluation import Judged, judge
-from candlecast.forecast import Forecaster
 from candlecast.market import NOTHING, KnownCandles
-from candlecast.walk import Judgements, newest_days
+from candlecast.walk import Contender, Judgements, newest_days
+from candlecast.xgb import XGBForecaster
 from training.own import ours
 
 DAYS = 90
@@ -32,7 +32,7 @@ class Hindsight:
 
 
 def look_back(
-    forecaster: Forecaster,
+    forecaster: XGBForecaster,
     candles: Mapping[Series, Candles],
     *,
     seed: int,
@@ -46,7 +46,8 @@ def look_back(
     version.
     """
     told = {**known, **candles}
-    walked = _walk(told, list(candles), forecaster.horizons, seed=seed, threads=threads, minimum=minimum)
+    contender = ours(seed, threads, forecaster.manifest["tuned"])
+    walked = _walk(contender, told, list(candles), forecaster.horizons, minimum)
     end = max(those.cutoff for those in candles.values())
     first = min((from_datetime64(one.cutoff[0]) for one in _filled(walked)), default=end)
     found = []
@@ -57,10 +58,10 @@ def look_back(
 
 
 def _walk(
-    told: KnownCandles, series: Sequence[Series], horizons: Sequence[int], *, seed: int, threads: int, minimum: int
+    contender: Contender, told: KnownCandles, series: Sequence[Series], horizons: Sequence[int], minimum: int
 ) -> Judgements:
     try:
-        return newest_days(ours(seed, threads), told, series, horizons, minimum=minimum, days=DAYS)
+        return newest_days(contender, told, series, horizons, minimum=minimum, days=DAYS)
     except NotEnoughCandles:
         return {}
 

@@ -16,7 +16,7 @@ from candlecast.logs import log_context
 from candlecast.market import KnownCandles, part_series
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
-from candlecast.store import evaluations, models, retraining
+from candlecast.store import evaluations, models, retraining, trials
 from candlecast.store.clocks import read_clock
 from candlecast.store.models import Score, Version
 from candlecast.xgb import XGBForecaster
@@ -37,7 +37,7 @@ def train_models(run: Run, settings: Settings) -> str:
         kinds.setdefault((series.venue, series.interval), []).append(series)
     waiting = _not_due(run, settings, kinds) if run.request_id is None else {}
     kinds = {kind: members for kind, members in kinds.items() if kind not in waiting}
-    run.plan(sum(step_count(len(members)) + 1 for members in kinds.values()))
+    run.plan(sum(step_count(len(members), settings.train_trials) + 1 for members in kinds.values()))
     outcomes = []
     # The longest interval has the fewest candles: its model is there first.
     for kind, members in sorted(kinds.items(), key=lambda item: -item[0][1].seconds):
@@ -81,6 +81,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
             minimum=settings.min_train_candles,
             progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
             known=known,
+            trials=settings.train_trials,
         )
     model_version = _register(run, kind, challenger, now)
     # Where a champion stays, its history is the one that is shown.
@@ -150,6 +151,7 @@ def _register(run: Run, kind: Kind, challenger: Challenger, now: datetime) -> st
     scores = [_score(row) for row in challenger.scores]
     with run.database.begin() as connection:
         models.register(connection, version, challenger.artefacts, scores, run.id)
+        trials.record(connection, version.id, challenger.trials)
         if decision.promote:
             models.promote(connection, version, now=now, reason=decision.reason)
     log.info("%s %s: %s", version.id, "promoted" if decision.promote else "refused", decision.reason)

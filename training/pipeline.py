@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from candlecast.forecast import Forecaster
 from candlecast.leaks import LeakCheck, Learn, check_leaks
 from candlecast.market import NOTHING, KnownCandles
 from candlecast.promotion import Decision, PromotionPolicy, decide
-from candlecast.xgb import XGBForecaster
+from candlecast.store.trials import Trial
+from candlecast.xgb import NOT_TUNED, XGBForecaster
+from training.search import Search
 
 HOLD_OUT = 0.2
 """Newest share of the rows, by time, that judges the challenger."""
@@ -60,6 +63,7 @@ class Challenger:
     scores: list[ScoreRow]
     decision: Decision
     left_out: dict[Series, str]
+    trials: list[Trial]
 
 
 def train(
@@ -73,24 +77,29 @@ def train(
     progress: Progress,
     policy: PromotionPolicy | None = None,
     known: KnownCandles = NOTHING,
+    trials: int = 0,
 ) -> Challenger:
     """Fit, judge and decide on series of one interval and venue; `known` may hold the shorter candles inside theirs.
 
     Series with fewer than `minimum` candles are left out by name; NotEnoughCandles when that leaves none. Series that
     have enough share one hold-out, `HOLD_OUT` of their pooled rows. The decision is on the shortest horizon. A
     champion is compared only on cutoffs after its own training ended; one that does not tell when that was is
-    compared on all of them. What fits the challenger is checked for leaks, and a failed check refuses it.
+    compared on all of them. What fits the challenger is checked for leaks, and a failed check refuses it. That many
+    `trials` of settings are made on what comes before the hold-out, and the best is fitted.
     """
     kept, left_out = _enough(candles, minimum)
     split = _split(kept, horizons)
-    steps = _Steps(progress, step_count(len(kept)))
+    steps = _Steps(progress, step_count(len(kept), trials))
     steps.done(f"judging on cutoffs from {split.test_start:%Y-%m-%d %H:%M} UTC on")
-    twin = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, train_end=split.train_end, known=known)
+    tried = Search(kept, known, horizons, split.train_end, seed, threads).trials(trials, steps.done)
+    tuned = next((one.parameters for one in tried if one.chosen), NOT_TUNED)
+    fit = partial(XGBForecaster.fit, kept, horizons, seed=seed, threads=threads, known=known, tuned=tuned)
+    twin = fit(train_end=split.train_end)
     steps.done("fitted on what came before")
     judged = _judge_all(kept, known, split, _judges(twin, champion), steps)
-    forecaster = XGBForecaster.fit(kept, horizons, seed=seed, threads=threads, known=known)
+    forecaster = fit()
     steps.done("fitted again on everything")
-    leak_checks = check_leaks(_learner(seed, threads), kept, seed=seed)
+    leak_checks = check_leaks(_learner(seed, threads, tuned), kept, seed=seed)
     steps.done("checked for leaks")
     decision = _decide(judged, champion, min(horizons), policy, leak_checks)
     scores = [row for name, by_series in judged.items() for row in _rows(name, by_series, split)]
@@ -99,12 +108,12 @@ def train(
         "evaluation": _evaluation_facts(split, decision, leak_checks),
     }
     steps.done(f"{'promote' if decision.promote else 'refuse'}: {decision.reason}")
-    return Challenger(forecaster, manifest, forecaster.to_bytes(), scores, decision, left_out)
+    return Challenger(forecaster, manifest, forecaster.to_bytes(), scores, decision, left_out, tried)
 
 
-def step_count(series: int) -> int:
-    """Return how many steps `train` reports for that many series."""
-    return 5 + series
+def step_count(series: int, trials: int = 0) -> int:
+    """Return how many steps `train` reports for that many series and trials."""
+    return 5 + series + (trials + 1 if trials else 0)
 
 
 class _Steps:
@@ -166,9 +175,9 @@ def _unseen(judged: dict[int, Judged], champion: Forecaster) -> dict[int, Judged
     return {horizon: one.rows(one.cutoff >= since) for horizon, one in judged.items()}
 
 
-def _learner(seed: int, threads: int) -> Learn:
+def _learner(seed: int, threads: int, tuned: Mapping[str, float]) -> Learn:
     def learn(history: Mapping[Series, Candles], horizons: Sequence[int]) -> Forecaster:
-        return XGBForecaster.fit(history, horizons, seed=seed, threads=threads)
+        return XGBForecaster.fit(history, horizons, seed=seed, threads=threads, tuned=tuned)
 
     return learn
 

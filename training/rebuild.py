@@ -59,7 +59,7 @@ def rebuild(manifest: Mapping[str, Any], candles: Mapping[Series, Candles]) -> X
     _require_same_candles(manifest, candles)
     pool = {series: those for series, those in candles.items() if series.interval == interval}
     parts = {series: those for series, those in candles.items() if series not in pool}
-    runtime = {"seed": manifest["seed"], "threads": manifest["threads"]}
+    runtime = {"seed": manifest["seed"], "threads": manifest["threads"], "tuned": manifest.get("tuned", {})}
     return XGBForecaster.fit(pool, manifest["horizons"], known=parts, **runtime)
 
 

@@ -149,6 +149,10 @@ class AsyncClient:
         """Return the model card of a version as Markdown."""
         return (await self._read(f"/v1/models/{base.segment(model_version)}/card")).text
 
+    async def trials(self, model_version: str) -> api.Trials:
+        """Return the settings that were tried for a version."""
+        return await self._get(api.Trials, f"/v1/models/{base.segment(model_version)}/trials")
+
     async def promote_model(self, model_version: str, reason: str) -> api.ModelVersion:
         """Make a version the champion of its venue and interval. Needs a token."""
         path = f"/v1/models/{base.segment(model_version)}/promote"

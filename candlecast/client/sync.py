@@ -154,6 +154,10 @@ class Client:
         """Return the model card of a version as Markdown."""
         return self._read(f"/v1/models/{base.segment(model_version)}/card").text
 
+    def trials(self, model_version: str) -> api.Trials:
+        """Return the settings that were tried for a version."""
+        return self._get(api.Trials, f"/v1/models/{base.segment(model_version)}/trials")
+
     def promote_model(self, model_version: str, reason: str) -> api.ModelVersion:
         """Make a version the champion of its venue and interval. Needs a token."""
         path = f"/v1/models/{base.segment(model_version)}/promote"

@@ -226,6 +226,20 @@ evaluation = Table(
     PrimaryKeyConstraint("model_version", "series_id", "horizon", "forecaster", "metric"),
 )
 
+trial = Table(
+    "trial",
+    metadata,
+    Column("model_version", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("scores", JSONB, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("chosen", Boolean, nullable=False),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("model_version", "number"),
+)
+
 evaluation_forecast = Table(
     "evaluation_forecast",
     metadata,

@@ -1,5 +1,5 @@
 """The boosted model; xgboost is imported nowhere else."""
 
-from candlecast.xgb.forecaster import XGBForecaster, data_hash
+from candlecast.xgb.forecaster import NOT_TUNED, XGBForecaster, data_hash
 
-__all__ = ["XGBForecaster", "data_hash"]
+__all__ = ["NOT_TUNED", "XGBForecaster", "data_hash"]

@@ -12,6 +12,7 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +32,9 @@ from candlecast.xgb.heads import Head, Reading
 from candlecast.xgb.recipe import recipe, recipe_facts
 
 FORMAT = 3
+
+NOT_TUNED: Mapping[str, float] = MappingProxyType({})
+"""The settings of the recipes as they are."""
 
 
 class XGBForecaster:
@@ -80,19 +84,20 @@ class XGBForecaster:
         threads: int = 1,
         train_end: datetime | None = None,
         known: KnownCandles = NOTHING,
+        tuned: Mapping[str, float] = NOT_TUNED,
     ) -> Self:
         """Fit one pooled model on series of one interval and venue, from candles closed by `train_end`.
 
         The pooled series are each other's market; `known` may hold the shorter candles inside theirs. The scale learns
         from what was decided before the last 15 % of the time, on which the intervals are calibrated; the direction
-        learns from everything. Same candles, seed, threads and library versions give the same model. Raises UsageError
-        for mixed series or none, NotEnoughCandles.
+        learns from everything. `tuned` replaces settings of all boosted trees. Same candles, seed, threads, tuning and
+        library versions give the same model. Raises UsageError for mixed series or none, NotEnoughCandles.
         """
         interval, venue = _common_kind(candles_by_series)
         seen = {s: _until(c, train_end) for s, c in sorted(candles_by_series.items())}
         parts = {s: _until(known[s], train_end) for s in sorted(filter(None, map(part_series, seen))) if s in known}
         symbols = tuple(sorted({str(series.symbol) for series in seen}))
-        runtime = {"seed": seed, "nthread": threads}
+        runtime: dict[str, Any] = {"seed": seed, "nthread": threads, **tuned}
         # First, so that the parts' many rows are gone before the table is built.
         wanted = any(recipe(interval, horizon).part_weights for horizon in horizons)
         part = fit_part(parts, symbols, runtime) if wanted else None
@@ -116,6 +121,7 @@ class XGBForecaster:
             "seed": seed,
             "threads": threads,
             "params": {str(h): recipe_facts(interval, h) for h in heads},
+            "tuned": dict(tuned),
             "directions": {str(h): head.direction_facts() for h, head in heads.items()},
             "calibration": {str(h): head.calibration_facts() for h, head in heads.items()},
             "libraries": {"python": platform.python_version(), "numpy": np.__version__, "xgboost": xgboost.__version__},

@@ -1,6 +1,7 @@
 """The registry over HTTP: model versions, promotion by hand, and how they scored."""
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from candlecast.store import models
+from candlecast.store import models, trials
 from candlecast.store.models import Score, Version
+from candlecast.store.trials import Trial
 from candlecast.xgb import XGBForecaster
 from tests.service.house import NOON, PROMOTED, TOKEN, WORLD, House, set_clock
 from tests.waiting import eventually
@@ -137,4 +139,15 @@ def test_a_version_has_a_card_in_words(house: House, versions: tuple[str, str]) 
 def test_the_baseline_has_a_card_and_who_is_not_there_has_none(house: House) -> None:
     assert "no model has earned it" in house.http.get("/v1/models/naive/card").text
     response = house.http.get("/v1/models/nobody/card")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_trials_are_those_of_the_version(house: House, versions: tuple[str, str]) -> None:
+    made = [Trial(0, {}, 5, {"auc": 0.5}, 1.5, False), Trial(1, {"max_depth": 3}, 5, {"auc": 0.6}, 2.0, True)]
+    with house.database.begin() as connection:
+        trials.record(connection, versions[0], made)
+    found = house.get(f"/v1/models/{versions[0]}/trials")
+    assert found == {"model_version": versions[0], "trials": [asdict(one) for one in made]}
+    assert house.get(f"/v1/models/{versions[1]}/trials")["trials"] == []
+    response = house.http.get("/v1/models/nobody/trials")
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
