@@ -18,6 +18,7 @@ _MONTHS = {
     "pt": ("jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"),
 }
 _WHOLE_ABOVE = 10_000
+_MOST_SKILL_DECIMALS = 3
 
 
 def number(value: float, decimals: int, language: Language, *, signed: bool = False) -> str:
@@ -71,8 +72,11 @@ def skill(value: float, language: Language, *, signed: bool = True, decimals: in
 
 
 def skill_decimals(*values: float) -> int:
-    """Return the decimals that skills which stand together are written with."""
-    return 2 if max(abs(value) for value in values) < 0.01 else 1
+    """Return the decimals that skills which stand together are written with: none of them becomes zero by rounding."""
+    places = 2 if max(abs(value) for value in values) < 0.01 else 1
+    while places < _MOST_SKILL_DECIMALS and any(value and not round(100 * value, places) for value in values):
+        places += 1
+    return places
 
 
 def chance(value: float | None, language: Language) -> str:

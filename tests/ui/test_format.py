@@ -109,3 +109,10 @@ def test_axis_names_months_in_the_language_of_the_reader() -> None:
 )
 def test_length_of_time_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert fmt.span(seconds) == text.replace("|", THIN)
+
+
+def test_no_skill_is_rounded_to_zero_beside_one_that_is_not() -> None:
+    assert fmt.skill_decimals(0.0092, 0.0002, 0.018) == 2
+    assert fmt.skill_decimals(0.008, 0.00002, 0.009) == 3
+    assert fmt.skill_decimals(0.5, 0.0, 0.7) == 1
+    assert fmt.skill_decimals(0.5, 0.0000001, 0.7) == 3  # what is smaller than that may
