@@ -111,20 +111,24 @@ class Walk:
             _must(have == want, f"the ledger of {series} differs between JSON and {kind}")
 
     def own_candles(self) -> str:
-        """A caller's own candles get a forecast from their newest."""
+        """A caller's own candles get a forecast from their newest, at BentoML's address the same."""
         if not self.spoken:
             return "nobody has candles to send yet"
         said = self.spoken[0]
         candles = self.client.candles(said.series, last=600)
         columns = api.CallerCandles.model_validate(candles.model_dump(include=set(api.CallerCandles.model_fields)))
         request = api.ForecastRequest(interval=candles.interval, horizons=[said.horizon], candles=columns)
-        (answer,) = self.client.own_forecasts(request).forecasts
+        computed = self.client.own_forecasts(request)
+        (answer,) = computed.forecasts
         step = Series.parse(said.series).interval.delta
         cutoff = _moment(candles.open_time[-1]) + step
         _must(answer.cutoff == cutoff, f"the candles end at {cutoff}, their forecast is from {answer.cutoff}")
         _must(
             answer.target_time == cutoff + said.horizon * step, f"horizon {said.horizon} ends at {answer.target_time}"
         )
+        native = self.http.post("/forecast", json=request.model_dump(mode="json"))
+        same = native.is_success and api.ComputedForecasts.model_validate_json(native.content) == computed
+        _must(same, f"/forecast does not answer what /v1/forecasts answers: {native.text[:200]}")
         return f"one forecast by {answer.model_version}"
 
     def problems(self) -> str:

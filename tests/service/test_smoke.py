@@ -45,6 +45,7 @@ def _replaced(old: bytes, new: bytes) -> Alter:
         (r"coverage", _replaced(rb'"stored":(\d+)', rb'"stored":1\1'), "coverage of"),
         (r"/v1/candles.*format=csv", _replaced(rb"\n(\d+),", rb"\n\1,9"), "differ between JSON and csv"),
         (r"/v1/forecasts\?.*format=csv", _replaced(rb'"naive"', b'"other"'), "differs between JSON and csv"),
+        (r"/forecast$", _replaced(rb'"last_close":', b'"last_close":1'), "/forecast does not answer"),
         (r"/v1/nothing", _replaced(rb'"code":"not_found"', b'"code":"lost"'), "an address that is none is answered"),
         (r"/docs/errors", _replaced(rb'id="unknown_series"', b""), "does not explain unknown_series"),
     ],
