@@ -392,7 +392,7 @@ EXAMPLES: Mapping[str, Example] = {
                     method="wasserstein",
                     share=0.02,
                     drifted=False,
-                    columns=[api.ColumnDrift(name="volatility_96", score=0.31, threshold=0.42, drifted=False)],
+                    columns=[api.ColumnDrift(name="volatility_48", score=0.31, threshold=0.42, drifted=False)],
                     report="/v1/drift/4/report",
                 )
             ],
