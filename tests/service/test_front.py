@@ -188,7 +188,17 @@ def test_a_caller_who_hangs_up_is_no_failure_of_the_service(house: House) -> Non
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs", "/livez", "/metrics", "/openapi.json", "/v1/status", "/v1/nothing", f"/v1/candles?series={BTC}"],
+    [
+        "/",
+        "/docs",
+        "/livez",
+        "/metrics",
+        "/openapi.json",
+        "/v1/status",
+        "/v1/nothing",
+        f"/v1/candles?series={BTC}",
+        f"/v1/forecasts/latest?series={BTC}",
+    ],
 )
 def test_head_is_get_without_the_body(house: House, path: str) -> None:
     headers = {"x-request-id": "twice"}
