@@ -32,6 +32,9 @@ WINDOW = 512
 REVISION = 3
 """Raise it whenever a formula below changes: models fitted on the old ones are then refused by their fingerprint."""
 
+SYMBOL = "symbol"
+"""The column of the model's number for the symbol."""
+
 USUAL_RANGE = f"volatility_flat_{REACH}"
 """The column that holds ln(usual range / sig): the mean over all candles that a row reads."""
 
@@ -196,7 +199,7 @@ def _own(interval: Interval) -> Mapping[str, _Transform]:
     slots = _slots(interval) if interval.seconds < _HOUR else iter(())
     shapes = _shapes(_SHAPE_LAGS)
     groups = (_returns(), shapes, _volatilities(), _yesterday(interval), _volumes(), slots, _times())
-    return {name: transform for group in groups for name, transform in group} | {"symbol": _symbol}
+    return {name: transform for group in groups for name, transform in group} | {SYMBOL: _symbol}
 
 
 @cache

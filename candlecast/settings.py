@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     train_threads: int = Field(default=1, ge=1)
     """Threads of one training run; the CPU limit of its container, never more."""
 
+    feature_dir: Path | None = None
+    """Folder where training keeps feature matrices as Parquet, and takes those that were made from exactly its candles.
+    Left out, it builds them anew."""
+
     train_trials: int = Field(default=0, ge=0, le=100)
     """Settings that a training tries, beside those of its recipe, before it fits; 0 tries none, because none was seen
     to help (docs/forecast-quality.md). Each costs a fit."""

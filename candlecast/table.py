@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -11,13 +12,20 @@ from numpy.typing import NDArray
 
 from candlecast.candles import Bools, Candles, Floats, Series, Times
 from candlecast.errors import NotEnoughCandles
-from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features, complete_windows
+from candlecast.features import SYMBOL, WINDOW, FeatureSpec, FloatMatrix, build_features, complete_windows
 from candlecast.market import KnownCandles, market_around
 from candlecast.targets import Targets, build_targets
 
 FEWEST_ROWS = 400
 
 _CALIBRATION_SHARE = 0.15
+
+Matrix = tuple[Times, FloatMatrix]
+"""Cutoffs, ascending, and their features, whatever code of the symbol they hold."""
+
+Matrices = Mapping[Series, Matrix]
+
+NOTHING_BUILT: Matrices = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +82,17 @@ class Table:
 
     @classmethod
     def of(
-        cls, pool: Mapping[Series, Candles], known: KnownCandles, symbols: tuple[str, ...], horizons: Sequence[int]
+        cls,
+        pool: Mapping[Series, Candles],
+        known: KnownCandles,
+        symbols: tuple[str, ...],
+        horizons: Sequence[int],
+        built: Matrices = NOTHING_BUILT,
     ) -> Self:
         """Build the table of a pool whose symbols are all among `symbols`; NotEnoughCandles when it is too short.
 
-        The series of the pool, and what belongs to them in `known`, are each other's market.
+        The series of the pool, and what belongs to them in `known`, are each other's market. `built` may hold features
+        that were built from the same candles or from more of them.
         """
         usable = {series: complete_windows(candles) for series, candles in pool.items()}
         code = {series: float(symbols.index(str(series.symbol))) for series in pool}
@@ -89,7 +103,7 @@ class Table:
                 f"have {longest} candles in the longest series, need {need} without a gap", have=longest, need=need
             )
         return cls(
-            _features(pool, known, code, usable),
+            _features(pool, known, code, usable, built),
             cutoff,
             np.concatenate([np.full(usable[s].sum(), code[s]) for s in pool]),
             symbols,
@@ -107,14 +121,33 @@ class Table:
 
 
 def _features(
-    pool: Mapping[Series, Candles], known: KnownCandles, code: Mapping[Series, float], usable: Mapping[Series, Bools]
+    pool: Mapping[Series, Candles],
+    known: KnownCandles,
+    code: Mapping[Series, float],
+    usable: Mapping[Series, Bools],
+    built: Matrices,
 ) -> FloatMatrix:
     # Filled series by series: joining the parts afterwards would hold everything twice.
     names = FeatureSpec(next(iter(pool)).interval).names
     matrix = np.empty((sum(int(rows.sum()) for rows in usable.values()), len(names)), dtype=np.float32)
     beside, filled = {**known, **pool}, 0
     for series, candles in pool.items():
-        rows = build_features(candles, code[series], market=market_around(series, beside))[usable[series]]
+        rows = _known_rows(built.get(series), candles.close_time[usable[series]], names.index(SYMBOL), code[series])
+        if rows is None:
+            rows = build_features(candles, code[series], market=market_around(series, beside))[usable[series]]
         matrix[filled : filled + len(rows)] = rows
         filled += len(rows)
     return matrix
+
+
+def _known_rows(built: Matrix | None, cutoffs: Times, symbol: int, code: float) -> FloatMatrix | None:
+    """Return the rows of these cutoffs with the model's own code of the symbol, None where one is not among them."""
+    if built is None:
+        return None
+    times, rows = built
+    at = np.minimum(np.searchsorted(times, cutoffs), len(times) - 1)
+    if not np.array_equal(times[at], cutoffs):
+        return None
+    found = rows[at]
+    found[:, symbol] = code
+    return found

@@ -53,6 +53,7 @@ CHART_DECIDES = frozenset(
         "dispatcher_mode",
         "exporter_host",
         "exporter_port",
+        "feature_dir",
         "kubernetes_credentials",
         "kubernetes_url",
         "namespace",

@@ -19,6 +19,7 @@ from candlecast.store import candles as candle_store
 from candlecast.store import evaluations, models, retraining, trials
 from candlecast.store.clocks import read_clock
 from candlecast.store.models import Score, Version
+from candlecast.table import NOTHING_BUILT, Matrices
 from candlecast.xgb import XGBForecaster
 from training.hindsight import look_back
 from training.pipeline import Challenger, ScoreRow, step_count, train
@@ -72,6 +73,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
         champion = _champion(connection, kind)
     known = {part: those for part, those in parts.items() if len(those)}
     with run.interruptible():
+        built = _built(settings, {s: c for s, c in candles.items() if len(c) >= settings.min_train_candles}, known)
         challenger = train(
             candles,
             settings.horizons,
@@ -82,6 +84,7 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
             progress=lambda message, done, target: run.advance(f"{kind[1]}: {message}", done=1),
             known=known,
             trials=settings.train_trials,
+            built=built,
         )
     model_version = _register(run, kind, challenger, now)
     # Where a champion stays, its history is the one that is shown.
@@ -89,6 +92,17 @@ def _train_one(run: Run, settings: Settings, kind: Kind, members: Sequence[Serie
     rows = _look_back(run, settings, model_version, challenger, candles, known) if shown else 0
     run.advance(f"{kind[1]}: looked back", done=1, rows=rows)
     return challenger.decision.promote
+
+
+def _built(settings: Settings, candles: Mapping[Series, Candles], known: KnownCandles) -> Matrices:
+    """Return the stored feature matrices that were made from these very candles, and store those that were not."""
+    if settings.feature_dir is None:
+        return NOTHING_BUILT
+    # Reading Parquet costs more than a training without stored matrices should pay.
+    from training.matrices import reuse
+
+    parts = set(map(part_series, candles))
+    return reuse(settings.feature_dir, candles, {part: those for part, those in known.items() if part in parts})
 
 
 def _look_back(

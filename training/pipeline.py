@@ -25,6 +25,7 @@ from candlecast.leaks import LeakCheck, Learn, check_leaks
 from candlecast.market import NOTHING, KnownCandles
 from candlecast.promotion import Decision, PromotionPolicy, decide
 from candlecast.store.trials import Trial
+from candlecast.table import NOTHING_BUILT, Matrices
 from candlecast.xgb import NOT_TUNED, XGBForecaster
 from training.search import Search
 
@@ -78,6 +79,7 @@ def train(
     policy: PromotionPolicy | None = None,
     known: KnownCandles = NOTHING,
     trials: int = 0,
+    built: Matrices = NOTHING_BUILT,
 ) -> Challenger:
     """Fit, judge and decide on series of one interval and venue; `known` may hold the shorter candles inside theirs.
 
@@ -85,7 +87,8 @@ def train(
     have enough share one hold-out, `HOLD_OUT` of their pooled rows. The decision is on the shortest horizon. A
     champion is compared only on cutoffs after its own training ended; one that does not tell when that was is
     compared on all of them. What fits the challenger is checked for leaks, and a failed check refuses it. That many
-    `trials` of settings are made on what comes before the hold-out, and the best is fitted.
+    `trials` of settings are made on what comes before the hold-out, and the best is fitted. `built` may hold features
+    of these candles.
     """
     kept, left_out = _enough(candles, minimum)
     split = _split(kept, horizons)
@@ -93,7 +96,7 @@ def train(
     steps.done(f"judging on cutoffs from {split.test_start:%Y-%m-%d %H:%M} UTC on")
     tried = Search(kept, known, horizons, split.train_end, seed, threads).trials(trials, steps.done)
     tuned = next((one.parameters for one in tried if one.chosen), NOT_TUNED)
-    fit = partial(XGBForecaster.fit, kept, horizons, seed=seed, threads=threads, known=known, tuned=tuned)
+    fit = partial(XGBForecaster.fit, kept, horizons, seed=seed, threads=threads, known=known, tuned=tuned, built=built)
     twin = fit(train_end=split.train_end)
     steps.done("fitted on what came before")
     judged = _judge_all(kept, known, split, _judges(twin, champion), steps)

@@ -26,7 +26,7 @@ from candlecast.features import WINDOW, FeatureSpec, FloatMatrix, build_features
 from candlecast.forecast import Explanation, Forecast
 from candlecast.frame import REACH
 from candlecast.market import NOTHING, PART_INTERVALS, KnownCandles, market_around, part_series
-from candlecast.table import Table
+from candlecast.table import NOTHING_BUILT, Matrices, Table
 from candlecast.xgb.fitting import Fitting, fit_part
 from candlecast.xgb.heads import Head, Reading
 from candlecast.xgb.recipe import recipe, recipe_facts
@@ -85,13 +85,15 @@ class XGBForecaster:
         train_end: datetime | None = None,
         known: KnownCandles = NOTHING,
         tuned: Mapping[str, float] = NOT_TUNED,
+        built: Matrices = NOTHING_BUILT,
     ) -> Self:
         """Fit one pooled model on series of one interval and venue, from candles closed by `train_end`.
 
         The pooled series are each other's market; `known` may hold the shorter candles inside theirs. The scale learns
         from what was decided before the last 15 % of the time, on which the intervals are calibrated; the direction
-        learns from everything. `tuned` replaces settings of all boosted trees. Same candles, seed, threads, tuning and
-        library versions give the same model. Raises UsageError for mixed series or none, NotEnoughCandles.
+        learns from everything. `tuned` replaces settings of all boosted trees; `built` may hold features of these
+        candles. Same candles, seed, threads, tuning and library versions give the same model. Raises UsageError for
+        mixed series or none, NotEnoughCandles.
         """
         interval, venue = _common_kind(candles_by_series)
         seen = {s: _until(c, train_end) for s, c in sorted(candles_by_series.items())}
@@ -101,7 +103,7 @@ class XGBForecaster:
         # First, so that the parts' many rows are gone before the table is built.
         wanted = any(recipe(interval, horizon).part_weights for horizon in horizons)
         part = fit_part(parts, symbols, runtime) if wanted else None
-        table = Table.of(seen, parts, symbols, sorted(set(horizons)))
+        table = Table.of(seen, parts, symbols, sorted(set(horizons)), built)
         fitting = Fitting(FeatureSpec(interval), table, part, runtime)
         heads = {horizon: fitting.head(horizon) for horizon in table.targets}
         artefacts = {name: raw for head in heads.values() for name, raw in head.raw()}
