@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,7 @@ def test_a_fit_on_stored_matrices_is_the_same_fit(tmp_path: Path, whole: bool) -
     assert fit(built=built).to_bytes() == plain
     # They are really read: other numbers make another model.
     shifted = {series: (times, rows + np.float32(1) * rows[::-1]) for series, (times, rows) in built.items()}
-    assert (
-        XGBForecaster.fit(POOL, [1], seed=1, known=PARTS, train_end=end, built=shifted).to_bytes() != plain.to_bytes()
-    )
+    assert fit(built=shifted).to_bytes() != plain
 
 
 def test_a_matrix_that_lacks_a_row_is_not_used(tmp_path: Path) -> None:
