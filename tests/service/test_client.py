@@ -43,11 +43,11 @@ def numbers(house: House) -> Mapping[str, Any]:
         report = drift.record(
             connection, kind, summary, reference=windows[0], current=windows[1], model_version=None, now=NOON
         )
-        asked = runs.ask(connection, "retention", {}, requested_by="anna")
-        claimed = runs.claim(connection, "retention")
+        asked = runs.ask(connection, "drift", {}, requested_by="anna")
+        claimed = runs.claim(connection, "drift")
         while claimed and claimed.request_id != asked:
-            claimed = runs.claim(connection, "retention")
-        number = runs.start(connection, "retention", claimed, holder="a test")
+            claimed = runs.claim(connection, "drift")
+        number = runs.start(connection, "drift", claimed, holder="a test")
         waiting = [runs.ask(connection, "drift", {}, requested_by="anna") for _ in range(2)]
     return {"report": report, "run": number, "waiting": waiting}
 
@@ -66,6 +66,8 @@ def _calls(numbers: Mapping[str, Any], place: int) -> dict[str, list[Call]]:
         "list_series": [("series", ())],
         "list_models": [("models", (2,))],
         "read_model": [("model", ("of-the-client",))],
+        "read_model_card": [("model_card", ("of-the-client",))],
+        "list_trials": [("trials", ("of-the-client",))],
         "promote_model": [("promote_model", ("of-the-client", "a test says so"))],
         "list_evaluations": [("evaluations", (SERIES, 2))],
         "list_drift": [("drift_reports", ("kraken", "1h"))],

@@ -99,6 +99,8 @@ CASES: dict[tuple[str, str], Asked] = {
     ("read_coverage", "usage_error"): Asked(NAIVE_TIME, path=f"/v1/series/{BTC}/coverage"),
     ("list_models", "not_found"): Asked({"before": "nobody"}),
     ("read_model", "not_found"): NOBODY,
+    ("read_model_card", "not_found"): Asked(path="/v1/models/nobody/card"),
+    ("list_trials", "not_found"): Asked(path="/v1/models/nobody/trials"),
     ("promote_model", "not_json"): Asked(path="/v1/models/naive/promote", content=b"{"),
     ("promote_model", "unsupported_media_type"): Asked(
         path="/v1/models/naive/promote", content=b"{}", headers={"content-type": "text/plain"}
@@ -186,14 +188,14 @@ def test_an_operation_ends_in_its_error(house: House, operation: str, code: str)
 
 def test_what_has_ended_is_not_cancelled(house: House) -> None:
     with house.database.begin() as connection:
-        number = runs.start(connection, "retention", None, holder="a test")
+        number = runs.start(connection, "drift", None, holder="a test")
         runs.finish(connection, number, state="succeeded", exit_code=0)
-        asked = runs.ask(connection, "retention", {}, requested_by="anna")
-        claimed = runs.claim(connection, "retention")
+        asked = runs.ask(connection, "drift", {}, requested_by="anna")
+        claimed = runs.claim(connection, "drift")
         while claimed and claimed.request_id != asked:
-            claimed = runs.claim(connection, "retention")
+            claimed = runs.claim(connection, "drift")
         runs.finish(
-            connection, runs.start(connection, "retention", claimed, holder="a test"), state="failed", exit_code=1
+            connection, runs.start(connection, "drift", claimed, holder="a test"), state="failed", exit_code=1
         )
     for path in (f"/v1/runs/{number}/cancel", f"/v1/run-requests/{asked}/cancel"):
         _expect(house.http.post(path, headers=AUTHORIZED), 400, "usage_error")
