@@ -7,8 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from candlecast.api import ModelVersion
-from ui.format import NOTHING, Language, date_text, number, skill, when
+from candlecast.api import ModelVersion, Trial
+from ui.format import NOTHING, Language, date_text, number, skill, span, when
 from ui.markup import heading, icon, panel, quiet, rows_table
 from ui.plots import share, whisker
 from ui.snapshot import Snapshot
@@ -96,6 +96,28 @@ def card(model: ModelVersion | None, snapshot: Snapshot | None, language: Langua
     return panel(
         say["models_card_of"].format(id=model.id), f'<dl class="record">{facts}</dl>{quiet(say["models_use"])}'
     )
+
+
+def trials(found: Sequence[Trial], language: Language) -> str:
+    """Return the settings that were tried for a version, and which of them it was fitted with; empty without any."""
+    if not found:
+        return ""
+    say = words(language)
+    heads = [say[f"models_{name}"] for name in ("trial", "settings", "pinball", "took")]
+    rows = [_trial(one, language) for one in found]
+    return panel(say["models_trials"], rows_table(say["models_trials"], heads, rows, texts=2))
+
+
+def _trial(one: Trial, language: Language) -> list[str]:
+    say, ratio = words(language), one.scores.get("pinball_ratio")
+    number_of = number(one.number, 0, language)
+    settings = ", ".join(f"{name} {value:g}" for name, value in one.parameters.items()) or say["models_recipe"]
+    return [
+        f'<b class="ours">{number_of}, {escape(say["models_chosen"])}</b>' if one.chosen else number_of,
+        escape(settings),
+        NOTHING if ratio is None else number(ratio, 4, language),
+        span(one.seconds),
+    ]
 
 
 def _facts(model: ModelVersion, language: Language) -> list[tuple[str, str]]:

@@ -174,6 +174,7 @@ def test_page_rests_while_nobody_looks_and_refreshes_at_once_when_somebody_does(
                 document.getElementById("refresh").addEventListener("click", () => { window.pressed += 1; });
             }"""
         )
+        page.clock.fast_forward(1_000)  # it is settled when to refresh next
         page.clock.fast_forward(120_000)
         assert page.evaluate("window.pressed") == 0
         page.evaluate("window.away = false")

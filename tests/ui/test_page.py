@@ -27,6 +27,8 @@ from candlecast.api import (
     Runs,
     SeriesList,
     Shape,
+    Trial,
+    Trials,
 )
 from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
 from candlecast.client import base as client_base
@@ -49,6 +51,7 @@ from ui import runs
 from ui.app import Page, create_app
 from ui.format import when
 from ui.looks import Looks
+from ui.markup import plain
 from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
 from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
 from ui.tabs.data import DataTab
@@ -472,11 +475,23 @@ def test_card_of_the_picked_version_is_shown_below_its_facts(service: Service) -
     assert isinstance(tab, ModelsTab)
     session = Session(snapshot=snapshot(), found={"models": (model,)})
     service.answers["/v1/models/xgb-1/card"] = "# Model card\n## Limits\n[all](decisions/) the same"
-    facts, card = tab.show(*controls(session), "xgb-1")
+    service.answers["/v1/models/xgb-1/trials"] = Trials(
+        model_version="xgb-1",
+        trials=[
+            Trial(number=0, parameters={}, seed=1, scores={"pinball_ratio": 0.98765}, seconds=61, chosen=False),
+            Trial(number=1, parameters={"max_depth": 4}, seed=1, scores={}, seconds=2, chosen=True),
+        ],
+    )
+    facts, tried, card = tab.show(*controls(session), "xgb-1")
+    _, second = plain(tried).split("the recipe as it is")
+    assert "0.9877" in second
+    assert "1, chosen" in second
+    assert "max_depth 4" in second
     assert "Model card of xgb-1" in facts
     assert card == "## Model card\n### Limits\nall the same"
     service.answers["/v1/models/xgb-1/card"] = 404
-    assert tab.show(*controls(session), "xgb-1")[1] == ""
+    service.answers["/v1/models/xgb-1/trials"] = 404
+    assert tab.show(*controls(session), "xgb-1")[1:] == ("", "")
 
 
 def test_service_without_its_database_is_starting_and_one_that_is_away_is_not() -> None:

@@ -67,7 +67,7 @@ class ForecastTab(Tab):
                 self._reset = gr.Button("Reset zoom", elem_id="reset", size="md")
             waiting = PlotData(type="plotly", plot=figure_json(None, View().look, words("en")["loading_chart"]))
             self._plot = gr.Plot(waiting, show_label=False, container=False, elem_id="chart")
-            self._table = gr.HTML(elem_id="table")
+            self._table = gr.HTML(table.chart_words(None, None, "en"), elem_id="table")
 
     def listen(self, redraw: Callable[..., Updates], outputs: list[Any]) -> None:
         """Tie Forecast now and Reset zoom."""

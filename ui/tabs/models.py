@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from candlecast.api import ModelVersion
+from candlecast.api import ModelVersion, Trial
 from candlecast.client import ApiError, ServiceAway
 from ui import registry, runs
 from ui.history import history
@@ -42,6 +42,7 @@ class ModelsTab(Tab):
         with gr.Row(elem_classes="duo"):
             self._history = gr.HTML(history((), None, "en"), elem_id="models-history")
             self._card = gr.HTML(registry.card(None, None, "en"), elem_id="models-card")
+        self._trials = gr.HTML(elem_id="models-trials")
         with gr.Accordion("The whole card", open=False, elem_id="models-whole") as self._accordion:
             self._whole = gr.Markdown(elem_id="models-whole-card", elem_classes="document", latex_delimiters=[])
 
@@ -55,13 +56,15 @@ class ModelsTab(Tab):
         self._promote.click(self.promote, chosen, [self._progress, self._sure], js=LOOK, **QUIET).then(
             redraw, inputs, outputs, js=LOOK, **QUIET
         )
-        self._version.input(self.show, [*inputs, self._version], [self._card, self._whole], js=LOOK, **QUIET)
+        self._version.input(
+            self.show, [*inputs, self._version], [self._card, self._trials, self._whole], js=LOOK, **QUIET
+        )
 
     def outputs(self) -> list[Any]:
         """Return everything that is drawn."""
         return [
             self._head, self._title, self._train, self._version, self._reason, self._sure, self._promote,
-            self._versions, self._history, self._card, self._accordion, self._whole,
+            self._versions, self._history, self._card, self._trials, self._accordion, self._whole,
         ]  # fmt: skip
 
     def gather(self, snapshot: Snapshot, view: View, before: object) -> tuple[ModelVersion, ...]:
@@ -76,6 +79,7 @@ class ModelsTab(Tab):
             self._versions: registry.versions(models, session.snapshot, view.language),
             self._history: history(models, session.snapshot, view.language),
             self._card: registry.card(picked, session.snapshot, view.language),
+            self._trials: registry.trials(self._tried(picked), view.language),
             self._whole: self._text(picked),
             self._version: gr.update(
                 choices=[model.id for model in models],
@@ -97,13 +101,23 @@ class ModelsTab(Tab):
             self._accordion: gr.update(label=say["models_whole"]),
         }
 
-    def show(self, *given: Any) -> tuple[str, str]:
+    def show(self, *given: Any) -> tuple[str, str, str]:
         """Open the card of another version."""
         *page, version = given
         view, _, _, session = read(*page)
         session.picked = version
         picked = _picked(self._models(session), version)
-        return registry.card(picked, session.snapshot, view.language), self._text(picked)
+        card = registry.card(picked, session.snapshot, view.language)
+        return card, registry.trials(self._tried(picked), view.language), self._text(picked)
+
+    def _tried(self, picked: ModelVersion | None) -> list[Trial]:
+        """Return what the version's training tried; a service that does not tell leaves it empty."""
+        if picked is None:
+            return []
+        try:
+            return self.shared.reader.trials(picked.id).trials
+        except (ApiError, ServiceAway):
+            return []
 
     def _text(self, picked: ModelVersion | None) -> str:
         """Return the version's card as the service writes it; a service that gives none leaves it empty."""
