@@ -194,9 +194,7 @@ def test_what_has_ended_is_not_cancelled(house: House) -> None:
         claimed = runs.claim(connection, "drift")
         while claimed and claimed.request_id != asked:
             claimed = runs.claim(connection, "drift")
-        runs.finish(
-            connection, runs.start(connection, "drift", claimed, holder="a test"), state="failed", exit_code=1
-        )
+        runs.finish(connection, runs.start(connection, "drift", claimed, holder="a test"), state="failed", exit_code=1)
     for path in (f"/v1/runs/{number}/cancel", f"/v1/run-requests/{asked}/cancel"):
         _expect(house.http.post(path, headers=AUTHORIZED), 400, "usage_error")
 
