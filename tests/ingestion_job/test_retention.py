@@ -29,10 +29,8 @@ def test_a_dry_run_says_what_a_run_then_does(database: Database, environment: En
         connection.execute(text("UPDATE job_run SET finished_at = finished_at - interval '50 days'"))
     settings = environment | {"CANDLECAST_RETENTION_RUN_DAYS": "40"}
     dry = retention(settings, "--dry-run")
-    assert (dry.returncode, dry.stdout) == (
-        0,
-        "would throw away 3 runs, 0 requests, 0 drift pages, 0 artefacts, 0 candles\n",
-    )
+    gone = "3 runs, 0 requests, 0 decisions, 0 drift pages, 0 artefacts, 0 evaluation forecasts, 0 candles"
+    assert (dry.returncode, dry.stdout) == (0, f"would throw away {gone}\n")
     assert old_runs(database) == 3
     wet = retention(settings)
     assert wet.returncode == 0, wet.stderr
@@ -40,7 +38,7 @@ def test_a_dry_run_says_what_a_run_then_does(database: Database, environment: En
     with database.begin() as connection:
         (row,) = runs.recent(connection, limit=5)
     assert (row.job, row.state, row.rows) == ("retention", "succeeded", 3)
-    assert row.message == "threw away 3 runs, 0 requests, 0 drift pages, 0 artefacts, 0 candles"
+    assert row.message == f"threw away {gone}"
 
 
 def test_a_misspelt_command_is_64(environment: Environment) -> None:
