@@ -238,8 +238,13 @@ def test_screen_alone_works_below_a_path_and_behind_a_password(house: House, tmp
         with open_page(f"http://127.0.0.1:{port}/desk/", PICTURES, password=password) as screen:
             screen.wait_for_chart()
             assert "It only reads until a token is given" in screen.page.locator("#foot").inner_text()
-            screen.page.locator("#ask, #now").first.click()
-            eventually(lambda: "token" in screen.page.locator("#asked").inner_text())
+
+            def is_asked_for_a_token() -> bool:
+                # As long as no candle has closed, the answer is that there is nothing to fetch.
+                screen.page.locator("#now").click()
+                return "token" in screen.page.locator("#asked").inner_text()
+
+            eventually(is_asked_for_a_token)
             screen.page.get_by_label("Track record", exact=True).check()
             with screen.page.expect_download() as download:
                 screen.page.locator("#files a").first.click()
