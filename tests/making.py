@@ -1,5 +1,6 @@
 """Candles and forecasts made up for tests."""
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -38,3 +39,10 @@ def make_forecast(cutoff: datetime, interval: Interval, horizon: int = 1, close:
         quantiles=tuple(close + level - 0.5 for level in LEVELS),
         p_up=0.6,
     )
+
+
+def saved(array: np.ndarray) -> bytes:
+    """Return an array as a file of numpy's, pickled objects included."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()

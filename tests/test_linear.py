@@ -1,9 +1,8 @@
-import io
-
 import numpy as np
 import pytest
 
 from candlecast.linear import Ridge
+from tests.making import saved
 
 
 @pytest.fixture
@@ -69,21 +68,15 @@ def test_round_trip_through_bytes(random: np.random.Generator) -> None:
     assert loaded.predict(rows, np.arange(100.0) % 3).tolist() == ridge.predict(rows, np.arange(100.0) % 3).tolist()
 
 
-def _saved(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(
     "raw",
     [
         b"",
         b"something else",
-        _saved(np.zeros(5)),
-        _saved(np.zeros((3, 2))),
-        _saved(np.full((4, 2), np.nan)),
-        _saved(np.array([{}])),
+        saved(np.zeros(5)),
+        saved(np.zeros((3, 2))),
+        saved(np.full((4, 2), np.nan)),
+        saved(np.array([{}])),
     ],
 )
 def test_bytes_that_are_no_coefficients_are_refused(raw: bytes) -> None:

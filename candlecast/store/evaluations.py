@@ -15,6 +15,7 @@ from candlecast.candles import Series, from_datetime64
 from candlecast.evaluation import Judged
 from candlecast.forecast import Forecast
 from candlecast.store.candles import series_id
+from candlecast.store.ledger import told
 
 Hindsight = Literal["out_of_sample", "in_sample"]
 """How a version could have said something: by a twin that was fitted before the cutoff, or having learned what came."""
@@ -114,13 +115,4 @@ def _lines(head: str, judged: Judged, in_sample: bool) -> Iterator[str]:
 
 
 def _recalled(row: RowMapping) -> Recalled:
-    forecast = Forecast(
-        cutoff=row["cutoff"].astimezone(UTC),
-        horizon=row["horizon"],
-        target_time=row["target_time"].astimezone(UTC),
-        last_close=row["last_close"],
-        close=row["close"],
-        quantiles=tuple(row["quantiles"]),
-        p_up=row["p_up"],
-    )
-    return Recalled(forecast, row["model_version"], row["origin"], row["realised_close"])
+    return Recalled(told(row), row["model_version"], row["origin"], row["realised_close"])

@@ -153,8 +153,9 @@ def _row(number: int, entry: Entry) -> dict[str, object]:
     }
 
 
-def _entry(row: RowMapping) -> Entry:
-    forecast = Forecast(
+def told(row: RowMapping) -> Forecast:
+    """Return the forecast that a row holds; a row need not have the candle's other prices."""
+    return Forecast(
         cutoff=row["cutoff"].astimezone(UTC),
         horizon=row["horizon"],
         target_time=row["target_time"].astimezone(UTC),
@@ -162,9 +163,12 @@ def _entry(row: RowMapping) -> Entry:
         close=row["close"],
         quantiles=tuple(row["quantiles"]),
         p_up=row["p_up"],
-        open=row["open"],
-        high=row["high"],
-        low=row["low"],
-        range=row["range"],
+        open=row.get("open"),
+        high=row.get("high"),
+        low=row.get("low"),
+        range=row.get("range"),
     )
-    return Entry(forecast, row["model_version"], row["role"], row["issued_at"].astimezone(UTC))
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(told(row), row["model_version"], row["role"], row["issued_at"].astimezone(UTC))

@@ -1,4 +1,3 @@
-import io
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -7,6 +6,7 @@ import pytest
 
 from candlecast.candles import Interval
 from candlecast.xgb.season import Season
+from tests.making import saved
 
 MONDAY = datetime(2025, 6, 2, 4, tzinfo=UTC)
 """Midnight in New York."""
@@ -67,22 +67,16 @@ def test_round_trip_through_bytes() -> None:
     assert Season.from_bytes(season.to_bytes()).profile.tolist() == season.profile.tolist()
 
 
-def _saved(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(
     "raw",
     [
         b"",
         b"something else",
-        _saved(np.zeros(24)),
-        _saved(np.zeros((3, 24))),
-        _saved(np.zeros((2, 24), dtype=np.int64)),
-        _saved(np.full((2, 24), np.nan)),
-        _saved(np.array([{}])),
+        saved(np.zeros(24)),
+        saved(np.zeros((3, 24))),
+        saved(np.zeros((2, 24), dtype=np.int64)),
+        saved(np.full((2, 24), np.nan)),
+        saved(np.array([{}])),
     ],
 )
 def test_bytes_that_are_no_profile_are_refused(raw: bytes) -> None:
