@@ -96,7 +96,15 @@ image-%:
 .PHONY: test-cluster
 test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
 	$(if $(CLUSTER),tests/cluster/images $(CLUSTER))
-	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/pytest -v -s --timeout 900 $(TESTS)
+	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/python -m pytest $(RECORD) -v -s --timeout 900 $(TESTS)
+	$(BIN)/python -m tools.scorecard
+
+RECORD := -p tests.rows --rows tests/deploy/outcomes.json
+
+.PHONY: scorecard
+scorecard: $(VENV)/.ready ## Try the chart's rows that need files only, and write docs/kubernetes-scorecard.md
+	$(BIN)/python -m pytest $(RECORD) -m row tests/deploy tests/monitoring tests/store
+	$(BIN)/python -m tools.scorecard
 
 .PHONY: bench
 bench: $(VENV)/.ready ## Measure how fast candles are written, the screen drawn, forecasts answered, each against a floor

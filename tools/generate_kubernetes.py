@@ -21,6 +21,7 @@ from typing import Any, get_args
 import yaml
 
 from candlecast.settings import Settings
+from tools import scorecard
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "helm/candlecast"
@@ -144,6 +145,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield CHART / "values.schema.json", json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n"
     yield from _watchers()
     yield from _rendered()
+    yield scorecard.PAGE, scorecard.page()
 
 
 def find_helm() -> str | None:

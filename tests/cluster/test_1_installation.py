@@ -6,16 +6,20 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.browser.page import open_page
 from tests.cluster.conftest import Installation
 from tests.cluster.rig import LABEL, Caller, Rig, until
 
 
+@pytest.mark.row(57)
 def test_the_first_forecast_comes_within_five_minutes(installation: Installation) -> None:
     print(f"first forecast ({installation.first_status}) after {installation.seconds_to_forecast:.0f} s")  # noqa: T201
     assert installation.seconds_to_forecast < 300
 
 
+@pytest.mark.row(14)
 def test_every_component_runs_under_the_restricted_profile(installation: Installation) -> None:
     rig = installation.rig
 
@@ -34,11 +38,13 @@ def test_every_component_runs_under_the_restricted_profile(installation: Install
     }
 
 
+@pytest.mark.row(23, 47)
 def test_helm_test_passes(installation: Installation) -> None:
     rig = installation.rig
     assert "ok   forecast" in rig.helm("test", rig.release, "--logs", "--timeout", "6m")
 
 
+@pytest.mark.row(57)
 def test_the_first_training_follows_the_first_ingestion(installation: Installation, caller: Caller) -> None:
     def trained() -> bool:
         return any(run["job"] == "training" and run["state"] == "succeeded" for run in _runs(caller))
@@ -47,6 +53,7 @@ def test_the_first_training_follows_the_first_ingestion(installation: Installati
     print(f"trained {waited:.0f} s later: {[m['id'] for m in caller.get('/v1/models')['models']]}")  # noqa: T201
 
 
+@pytest.mark.row(20, 23)
 def test_a_run_asked_for_over_http_becomes_a_job_of_its_cronjob_and_finishes(
     installation: Installation, caller: Caller
 ) -> None:
@@ -70,6 +77,7 @@ def test_a_run_asked_for_over_http_becomes_a_job_of_its_cronjob_and_finishes(
     rig.kubectl("wait", f"job/{name}", "--for=condition=Complete", "--timeout=60s")
 
 
+@pytest.mark.row(23)
 def test_the_screens_train_button_becomes_a_job_and_its_outcome_is_shown(
     installation: Installation, caller: Caller, tmp_path: Path
 ) -> None:
@@ -87,6 +95,7 @@ def test_the_screens_train_button_becomes_a_job_and_its_outcome_is_shown(
     rig.kubectl("wait", f"job/{name}", "--for=condition=Complete", "--timeout=60s")
 
 
+@pytest.mark.row(23)
 def test_candles_keep_coming_by_the_schedule(rig: Rig, caller: Caller) -> None:
     def newest() -> int:
         series = caller.get("/v1/series")["series"][0]["series"]

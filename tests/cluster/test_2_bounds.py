@@ -14,6 +14,7 @@ from tests.cluster.rig import Rig, until
 MOUNTED = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'))"
 
 
+@pytest.mark.row(17)
 @pytest.mark.parametrize("component", ["service", "ui", "exporter", "dispatcher"])
 def test_only_the_dispatcher_has_a_token(installation: Installation, component: str) -> None:
     worked, answer = installation.rig.python(component, MOUNTED)
@@ -21,6 +22,7 @@ def test_only_the_dispatcher_has_a_token(installation: Installation, component: 
     assert answer.strip() == str(component == "dispatcher")
 
 
+@pytest.mark.row(23)
 def test_the_screen_cannot_reach_the_database(installation: Installation) -> None:
     rig = installation.rig
     connect = (
@@ -33,6 +35,7 @@ def test_the_screen_cannot_reach_the_database(installation: Installation) -> Non
     assert "timed out" in answer or "No route" in answer or "refused" in answer
 
 
+@pytest.mark.row(23)
 def test_the_screen_cannot_reach_the_api_server(installation: Installation) -> None:
     code = "import socket; socket.create_connection(('kubernetes.default.svc', 443), timeout=5)"
     worked, answer = installation.rig.python("ui", code)
@@ -41,6 +44,7 @@ def test_the_screen_cannot_reach_the_api_server(installation: Installation) -> N
     assert worked, answer
 
 
+@pytest.mark.row(15)
 def test_the_root_file_system_is_read_only_and_tmp_is_not(installation: Installation) -> None:
     for component in ("service", "ui", "exporter", "dispatcher"):
         worked, answer = installation.rig.python(component, "open('/app/x', 'w')")
@@ -51,6 +55,7 @@ def test_the_root_file_system_is_read_only_and_tmp_is_not(installation: Installa
         assert answer.strip() == "10001"
 
 
+@pytest.mark.row(20)
 class TestAdmission:
     """The six cases of a dispatcher that somebody took over, and what roles already refuse."""
 
@@ -103,6 +108,7 @@ class TestAdmission:
         # Ingestion runs every minute here: ask, without creating anything, until that is under way.
         until(refused, 150, "refusal while a scheduled run is active")
 
+    @pytest.mark.row(19)
     def test_pods_and_cronjobs_are_out_of_reach(self, installation: Installation) -> None:
         rig = installation.rig
         for verb, kind in (("create", "pods"), ("patch", "cronjobs"), ("get", "secrets"), ("delete", "jobs")):
@@ -110,6 +116,7 @@ class TestAdmission:
             assert not worked, f"{verb} {kind}: {answer}"
 
 
+@pytest.mark.row(41)
 class TestExitCodes:
     """A training pod that ends with a code, under the CronJob's own failure policy."""
 

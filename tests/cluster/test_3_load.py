@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.cluster.conftest import Installation
 from tests.cluster.rig import Caller, Rig, outcome, until
 
 PATH = "/v1/forecasts/latest"
 
 
+@pytest.mark.row(38)
 def test_a_pod_deleted_under_load_costs_no_reader_an_error(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
     load = caller.load(PATH, seconds=40, threads=2, most=6000)
@@ -19,6 +22,7 @@ def test_a_pod_deleted_under_load_costs_no_reader_an_error(installation: Install
     until(lambda: _ready(rig) >= 2, 120, "second replica")
 
 
+@pytest.mark.row(32, 38)
 def test_the_autoscaler_follows_the_load_up_and_down(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
     until(lambda: _cpu_known(rig), 120, "processor time of the service")
@@ -30,6 +34,7 @@ def test_the_autoscaler_follows_the_load_up_and_down(installation: Installation,
     print(f"up after {up:.0f} s, down {down:.0f} s after the load")  # noqa: T201
 
 
+@pytest.mark.row(38)
 def test_a_rolling_restart_costs_no_reader_an_error(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
     load = caller.load(PATH, seconds=60, threads=2, most=9000)
@@ -38,6 +43,7 @@ def test_a_rolling_restart_costs_no_reader_an_error(installation: Installation, 
     _all_good(outcome(load))
 
 
+@pytest.mark.row(39)
 def test_sigterm_ends_every_program_with_zero(installation: Installation) -> None:
     rig = installation.rig
     for component in ("service", "ui", "exporter", "dispatcher"):

@@ -75,6 +75,7 @@ def prometheus(installation: Installation, tmp_path_factory: pytest.TempPathFact
         process.wait(timeout=30)
 
 
+@pytest.mark.row(52)
 def test_every_query_of_the_dashboard_returns_data(
     prometheus: str, caller: Caller, installation: Installation, drift_report: int
 ) -> None:

@@ -24,6 +24,7 @@ def _program(name: str) -> str:
     return found
 
 
+@pytest.mark.row(25, 35)
 def test_an_upgrade_with_a_changed_value_keeps_secrets_and_restarts_what_it_concerns(
     installation: Installation,
 ) -> None:
@@ -40,12 +41,14 @@ def test_an_upgrade_with_a_changed_value_keeps_secrets_and_restarts_what_it_conc
     assert set(after["service"]).isdisjoint(before["service"])
 
 
+@pytest.mark.row(46)
 def test_a_rollback_goes_back(installation: Installation) -> None:
     rig = installation.rig
     rig.helm("rollback", rig.release, "1", "--wait", "--timeout", "5m", program=_program("helm4"))
     assert rig.get("configmap", f"{rig.release}-settings")["data"]["CANDLECAST_LOG_LEVEL"] == "INFO"
 
 
+@pytest.mark.row(45, 48)
 @pytest.mark.parametrize("name", ["helm3", "helm4"])
 def test_a_second_release_installs_upgrades_and_leaves_only_what_is_documented(name: str) -> None:
     program = _program(name)
@@ -75,6 +78,7 @@ def test_a_second_release_installs_upgrades_and_leaves_only_what_is_documented(n
     rig.kubectl("delete", "namespace", rig.namespace, "--wait=false")
 
 
+@pytest.mark.row(48)
 def test_an_uninstalled_release_installs_again_with_its_data_and_its_dispatcher(installation: Installation) -> None:
     rig, caller = installation.rig, installation.caller
     rows = caller.get("/v1/status")["ledger_rows"]

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.deploy.manifests import component, kind, objects, templates, topologies
 
 
+@pytest.mark.row(19)
 @topologies
 def test_the_only_role_reads_three_cronjobs_and_creates_jobs(topology: Path) -> None:
     manifests = objects(topology)
@@ -25,6 +28,7 @@ def test_the_only_role_reads_three_cronjobs_and_creates_jobs(topology: Path) -> 
     assert set(role["rules"][0]["resourceNames"]) == cronjobs
 
 
+@pytest.mark.row(20)
 @topologies
 def test_every_cronjob_guards_its_copies(topology: Path) -> None:
     manifests = objects(topology)
@@ -45,6 +49,7 @@ def test_every_cronjob_guards_its_copies(topology: Path) -> None:
             assert bindings[name]["paramRef"]["parameterNotFoundAction"] == "Deny"
 
 
+@pytest.mark.row(22)
 @topologies
 def test_every_pod_is_under_exactly_one_policy_of_both_directions(topology: Path) -> None:
     manifests = objects(topology)
@@ -57,6 +62,7 @@ def test_every_pod_is_under_exactly_one_policy_of_both_directions(topology: Path
         assert [{}] not in (over[0]["spec"]["ingress"], over[0]["spec"]["egress"])
 
 
+@pytest.mark.row(23)
 @topologies
 def test_the_screen_reaches_the_service_and_nothing_else(topology: Path) -> None:
     (policy,) = [one for one in kind(objects(topology), "NetworkPolicy") if component(one) == "ui"]
@@ -65,6 +71,7 @@ def test_the_screen_reaches_the_service_and_nothing_else(topology: Path) -> None
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "service"
 
 
+@pytest.mark.row(23)
 @topologies
 def test_only_ingestion_and_dispatcher_leave_the_cluster(topology: Path) -> None:
     ports = {
@@ -75,6 +82,7 @@ def test_only_ingestion_and_dispatcher_leave_the_cluster(topology: Path) -> None
     assert ports.get("database", set()) == set()
 
 
+@pytest.mark.row(24)
 @topologies
 def test_no_secret_is_written_where_one_was_given(topology: Path) -> None:
     if topology.parent.name == "rendered":

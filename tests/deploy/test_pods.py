@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from candlecast.errors import ConfigurationError, DataError, ModelError, TemporaryError, UsageError
 from tests.deploy.manifests import component, containers, kind, objects, templates, topologies
 
 
+@pytest.mark.row(15)
 @topologies
 def test_every_container_gives_up_what_it_does_not_need(topology: Path) -> None:
     seen = 0
@@ -22,6 +25,7 @@ def test_every_container_gives_up_what_it_does_not_need(topology: Path) -> None:
     assert seen >= 12
 
 
+@pytest.mark.row(16)
 @topologies
 def test_users_are_numbers_that_no_person_has(topology: Path) -> None:
     for name, pod in templates(objects(topology)):
@@ -31,6 +35,7 @@ def test_users_are_numbers_that_no_person_has(topology: Path) -> None:
         assert ("fsGroup" in context) == (name == "database")
 
 
+@pytest.mark.row(28)
 @topologies
 def test_every_container_says_what_it_uses(topology: Path) -> None:
     for name, pod in templates(objects(topology)):
@@ -40,6 +45,7 @@ def test_every_container_says_what_it_uses(topology: Path) -> None:
             assert "memory" in resources["limits"], (name, container["name"])
 
 
+@pytest.mark.row(17)
 @topologies
 def test_only_the_dispatcher_has_a_token(topology: Path) -> None:
     manifests = objects(topology)
@@ -48,6 +54,7 @@ def test_only_the_dispatcher_has_a_token(topology: Path) -> None:
     assert holders == {"dispatcher"}
 
 
+@pytest.mark.row(18)
 @topologies
 def test_every_component_has_a_service_account_of_its_own(topology: Path) -> None:
     manifests = objects(topology)
@@ -57,11 +64,13 @@ def test_every_component_has_a_service_account_of_its_own(topology: Path) -> Non
         assert accounts[pod["spec"]["serviceAccountName"]] == name
 
 
+@pytest.mark.row(21)
 @topologies
 def test_pods_are_not_told_about_other_services(topology: Path) -> None:
     assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in templates(objects(topology)))
 
 
+@pytest.mark.row(27)
 @topologies
 def test_no_image_is_whatever_is_latest(topology: Path) -> None:
     for _, pod in templates(objects(topology)):
@@ -71,6 +80,7 @@ def test_no_image_is_whatever_is_latest(topology: Path) -> None:
             assert tag != "latest"
 
 
+@pytest.mark.row(8)
 @topologies
 def test_no_name_is_given_twice_in_a_pod(topology: Path) -> None:
     for _, pod in templates(objects(topology)):
@@ -84,6 +94,7 @@ def test_no_name_is_given_twice_in_a_pod(topology: Path) -> None:
             assert len(set(names)) == len(names)
 
 
+@pytest.mark.row(44)
 @topologies
 def test_pods_with_a_database_wait_for_its_schema(topology: Path) -> None:
     for name, pod in templates(objects(topology)):
@@ -93,6 +104,7 @@ def test_pods_with_a_database_wait_for_its_schema(topology: Path) -> None:
     assert "CANDLECAST_DATABASE_URL" not in str([pod for name, pod in templates(objects(topology)) if name == "ui"])
 
 
+@pytest.mark.row(40)
 @topologies
 def test_scheduled_jobs_follow_one_skeleton(topology: Path) -> None:
     cronjobs = kind(objects(topology), "CronJob")
@@ -107,6 +119,7 @@ def test_scheduled_jobs_follow_one_skeleton(topology: Path) -> None:
         assert job["template"]["spec"]["restartPolicy"] == "Never"
 
 
+@pytest.mark.row(40, 41)
 @topologies
 def test_exit_codes_mean_in_the_cluster_what_they_mean_in_the_code(topology: Path) -> None:
     final = {error.exit_code for error in (UsageError, DataError, ModelError, ConfigurationError)}
@@ -118,6 +131,7 @@ def test_exit_codes_mean_in_the_cluster_what_they_mean_in_the_code(topology: Pat
         assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
+@pytest.mark.row(34, 36, 39)
 @topologies
 def test_the_service_drains_before_it_ends_and_lives_without_its_database(topology: Path) -> None:
     (pod,) = [pod for name, pod in templates(objects(topology)) if name == "service"]

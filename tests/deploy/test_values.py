@@ -26,6 +26,7 @@ from tools.generate_kubernetes import CHART, CHART_DECIDES, values_schema
 TRIAL = ("--set", "database.mode=trial")
 
 
+@pytest.mark.row(2)
 def test_the_schema_is_closed_but_for_global_and_enabled() -> None:
     schema = values_schema()
     assert schema["additionalProperties"] is False
@@ -33,6 +34,7 @@ def test_the_schema_is_closed_but_for_global_and_enabled() -> None:
     assert schema["properties"]["enabled"] == {"type": "boolean"}
 
 
+@pytest.mark.row(4)
 def test_every_value_is_described() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -49,12 +51,14 @@ def test_every_value_is_described() -> None:
     walk("", values, schema)
 
 
+@pytest.mark.row(3)
 def test_every_setting_is_a_value_or_the_charts_own() -> None:
     settings = values_schema()["properties"]["settings"]["properties"]
     assert settings.keys() | CHART_DECIDES >= set(Settings.model_fields)
     assert not settings.keys() & CHART_DECIDES
 
 
+@pytest.mark.row(2)
 @needs_helm
 @pytest.mark.parametrize(
     ("options", "word"),
@@ -76,11 +80,13 @@ def test_a_wrong_value_is_refused_by_name(options: tuple[str, ...], word: str) -
         helm(*TRIAL, *options)
 
 
+@pytest.mark.row(2)
 @needs_helm
 def test_an_umbrella_chart_may_add_its_own_values() -> None:
     assert helm(*TRIAL, "--set", "global.theirs=1", "--set", "enabled=true")
 
 
+@pytest.mark.row(1)
 @needs_helm
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
 def test_the_chart_lints_clean(values: Path) -> None:
@@ -90,6 +96,7 @@ def test_the_chart_lints_clean(values: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.row(6)
 @topologies
 @pytest.mark.parametrize("version", ["1.30", "1.34", "1.36"])
 def test_every_object_is_valid_in_every_supported_kubernetes(topology: Path, version: str) -> None:
@@ -105,6 +112,7 @@ def test_every_object_is_valid_in_every_supported_kubernetes(topology: Path, ver
     assert known > 20
 
 
+@pytest.mark.row(29)
 @needs_helm
 def test_nothing_sets_replicas_where_the_autoscaler_does() -> None:
     def replicas(*options: str) -> Any:
@@ -115,6 +123,7 @@ def test_nothing_sets_replicas_where_the_autoscaler_does() -> None:
     assert replicas("--set", "service.autoscaling.mode=none,service.replicas=3") == 3
 
 
+@pytest.mark.row(33)
 @needs_helm
 def test_a_budget_exists_only_where_a_replica_can_be_spared() -> None:
     (budget,) = kind(helm(*TRIAL), "PodDisruptionBudget")
@@ -124,6 +133,7 @@ def test_a_budget_exists_only_where_a_replica_can_be_spared() -> None:
     assert not kind(helm(*TRIAL, "--set", "service.autoscaling.mode=none,service.replicas=1"), "PodDisruptionBudget")
 
 
+@pytest.mark.row(30)
 @needs_helm
 def test_the_autoscaler_looks_at_the_services_own_container() -> None:
     (scaler,) = kind(helm(*TRIAL), "HorizontalPodAutoscaler")
@@ -132,6 +142,7 @@ def test_the_autoscaler_looks_at_the_services_own_container() -> None:
     assert scaler["spec"]["behavior"].keys() == {"scaleUp", "scaleDown"}
 
 
+@pytest.mark.row(27)
 @needs_helm
 def test_a_digest_wins_over_a_tag_and_the_global_registry_over_all() -> None:
     digest = "sha256:" + "a" * 64
@@ -141,12 +152,14 @@ def test_a_digest_wins_over_a_tag_and_the_global_registry_over_all() -> None:
     assert all(image.startswith("mirror.example.com/") for image in images.values())
 
 
+@pytest.mark.row(27)
 @needs_helm
 def test_a_tag_may_look_like_a_number() -> None:
     pods = dict(templates(helm(*TRIAL, "--set", "image.tag=15")))
     assert pods["ui"]["spec"]["containers"][0]["image"] == "localhost/candlecast/ui:15"
 
 
+@pytest.mark.row(8)
 @needs_helm
 def test_an_extra_variable_replaces_the_charts_own() -> None:
     manifests = helm(*TRIAL, "--set", "ui.extraEnv[0].name=CANDLECAST_UI_PORT,ui.extraEnv[0].value=x")
@@ -155,6 +168,7 @@ def test_an_extra_variable_replaces_the_charts_own() -> None:
     assert values == ["x"]
 
 
+@pytest.mark.row(3)
 @needs_helm
 def test_settings_become_variables_that_mean_the_same() -> None:
     options = ("--set", "settings.series=replay:{BTC\\,ETH}-USDT:5m", "--set", "settings.backfill_days=365000")
@@ -168,6 +182,7 @@ def test_settings_become_variables_that_mean_the_same() -> None:
     }
 
 
+@pytest.mark.row(35)
 @needs_helm
 def test_a_changed_setting_restarts_pods_and_runs_no_migration() -> None:
     before, after = helm(*TRIAL), helm(*TRIAL, "--set", "settings.log_level=DEBUG")
@@ -177,6 +192,7 @@ def test_a_changed_setting_restarts_pods_and_runs_no_migration() -> None:
     assert kind(before, "Job") == kind(after, "Job")
 
 
+@pytest.mark.row(44)
 @needs_helm
 def test_a_migration_is_another_job_when_its_content_changes() -> None:
     def name(*options: str) -> str:
@@ -187,6 +203,7 @@ def test_a_migration_is_another_job_when_its_content_changes() -> None:
     assert len({name(), name("--set", "image.tag=other"), name("--set", "migrations.resources.limits.memory=1Gi")}) == 3
 
 
+@pytest.mark.row(49)
 @needs_helm
 def test_objects_of_prometheus_operator_appear_only_where_it_is_known() -> None:
     definitions = ("--api-versions", "monitoring.coreos.com/v1/ServiceMonitor")
@@ -196,6 +213,7 @@ def test_objects_of_prometheus_operator_appear_only_where_it_is_known() -> None:
     assert not kind(helm(*TRIAL, *definitions, "--set", "metrics.serviceMonitor.mode=never"), "ServiceMonitor")
 
 
+@pytest.mark.row(11)
 @needs_helm
 def test_names_fit_however_long_the_release_is_called() -> None:
     long = "a-release-name-that-is-as-long-as-helm-allows-it-to-be"[:53]
@@ -205,6 +223,7 @@ def test_names_fit_however_long_the_release_is_called() -> None:
             assert len(one["metadata"]["name"]) <= limit.get(one["kind"], 63), one["kind"]
 
 
+@pytest.mark.row(10)
 @needs_helm
 def test_two_releases_share_no_name() -> None:
     def names(release: str, namespace: str) -> set[tuple[str, str | None, str]]:

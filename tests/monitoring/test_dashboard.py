@@ -27,6 +27,7 @@ QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in pa
 SERVER = {"type": "prometheus", "uid": "$datasource"}
 
 
+@pytest.mark.row(52)
 def test_dashboard_can_be_provisioned_anywhere() -> None:
     assert DASHBOARD["id"] is None
     assert re.fullmatch(r"[a-z-]{1,40}", DASHBOARD["uid"])
@@ -51,6 +52,7 @@ def test_no_two_panels_share_an_id_or_a_place() -> None:
         taken |= cells
 
 
+@pytest.mark.row(52)
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
 def test_panel_has_a_unit_a_description_and_the_chosen_server(panel: dict[str, Any]) -> None:
     assert panel["description"].endswith(".")
@@ -67,6 +69,7 @@ def test_panel_has_a_unit_a_description_and_the_chosen_server(panel: dict[str, A
         assert "[" not in target["expr"] or "[$__rate_interval]" in target["expr"]
 
 
+@pytest.mark.row(52)
 def test_dashboard_uses_only_metrics_that_exist() -> None:
     used = {name for _, expression in QUERIES for name in names_in(expression)}
     assert used <= metrics.sample_names()

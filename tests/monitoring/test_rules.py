@@ -29,6 +29,7 @@ def _promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.row(50)
 @requires("promtool")
 def test_promtool_accepts_every_rule() -> None:
     found = _promtool("check", "rules", *RULES.glob("*.yaml"))
@@ -36,12 +37,14 @@ def test_promtool_accepts_every_rule() -> None:
     assert f"SUCCESS: {len(_alerts())} rules found" in found.stdout
 
 
+@pytest.mark.row(50)
 @requires("promtool")
 def test_alerts_fire_and_keep_silent_when_they_should() -> None:
     found = _promtool("test", "rules", *TESTS.glob("*.yaml"))
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.row(50)
 def test_every_alert_is_tried_firing_and_silent() -> None:
     tried: dict[str, set[bool]] = {}
     for file in TESTS.glob("*.yaml"):
@@ -66,6 +69,7 @@ def test_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any]) ->
     assert page.count("```sh") >= 2
 
 
+@pytest.mark.row(50)
 def test_every_runbook_belongs_to_an_alert() -> None:
     assert {path.stem for path in (MONITORING / "runbooks").iterdir()} == {alert["alert"] for alert in _alerts()}
 
