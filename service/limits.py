@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from candlecast.errors import CandlecastError, TemporaryError, TooLarge, TooSlow
-from candlecast.metrics import HTTP_SECONDS
+from candlecast.metrics import HTTP_IN_PROGRESS, HTTP_SECONDS
 from service.problems import Refused, problem_response
 
 BODY_SECONDS = 20.0
@@ -24,7 +24,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class MeasuredRequests:
-    """Observe how long each request took, by route template: a path that is no route adds no label value."""
+    """Observe how many requests there are, and how long each took by route template: no other path is a label value."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -41,9 +41,11 @@ class MeasuredRequests:
                 status = message["status"]
             await send(message)
 
+        HTTP_IN_PROGRESS.inc()
         try:
             await self.app(scope, receive, watch)
         finally:
+            HTTP_IN_PROGRESS.dec()
             route: Any = scope.get("route")
             template = getattr(route, "path", None) or _UNKNOWN
             method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN

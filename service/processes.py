@@ -21,6 +21,7 @@ from candlecast.metrics import (
     PROCESS_CPU,
     PROCESS_FILES,
     PROCESS_MEMORY,
+    PROCESS_NEWEST_START,
     PROCESS_THREADS,
     SERVICE_PROCESSES,
     Measured,
@@ -36,6 +37,7 @@ class _Process:
     ticks: int  # its own
     ended_ticks: int  # of its children that have ended
     threads: int
+    started: int  # ticks since the machine's start
     pages: int
 
 
@@ -55,6 +57,7 @@ class ServiceProcesses(Collector):
             PROCESS_THREADS: sum(p.threads for p in processes),
             PROCESS_FILES: sum(_open_files(p.id) for p in processes),
             PROCESS_COUNT: len(processes),
+            PROCESS_NEWEST_START: _machine_start() + max(p.started for p in processes) / tick,
         }
         for metric in SERVICE_PROCESSES:
             family = metric.family()
@@ -87,8 +90,14 @@ def _read(number: int) -> _Process | None:
         return None
     # After the name, which is in brackets and may hold anything: state, parent, ... as proc(5) numbers them from 3 on.
     fields = content.rpartition(")")[2].split()
-    parent, own, ended, threads, pages = fields[1], fields[11:13], fields[13:15], fields[17], fields[21]
-    return _Process(number, int(parent), sum(map(int, own)), sum(map(int, ended)), int(threads), max(0, int(pages)))
+    parent, threads, started, pages = (int(fields[place]) for place in (1, 17, 19, 21))
+    own, ended = (sum(map(int, fields[place : place + 2])) for place in (11, 13))
+    return _Process(number, parent, own, ended, threads, started, max(0, pages))
+
+
+def _machine_start() -> int:
+    lines = (_PROC / "stat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("btime "))
 
 
 def _open_files(number: int) -> int:

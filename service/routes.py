@@ -21,6 +21,7 @@ from service.asked import BoardNow
 from service.board import Board
 from service.document import known_parameters
 from service.follower import Follower
+from service.loaded import LoadedModels
 from service.problems import handle_problems
 from service.processes import ServiceProcesses
 
@@ -153,6 +154,7 @@ def _ledger_rows(board: Board, follower: Follower) -> int:
         return follower.audit.state.rows if follower.audit else 0
 
 
-def exposition() -> Response:
+def exposition(request: Request) -> Response:
     """Return Prometheus' metrics."""
-    return Response(metrics.exposition(ServiceProcesses()), media_type="text/plain; version=0.0.4; charset=utf-8")
+    found = metrics.exposition([ServiceProcesses(), LoadedModels(request.app.state.board)])
+    return Response(found, media_type="text/plain; version=0.0.4; charset=utf-8")

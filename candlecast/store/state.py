@@ -1,8 +1,11 @@
-"""What the exporter reads: the state of the tables in a few short queries, at one moment."""
+"""What the exporter reads at every scrape: the state of the tables in a few short queries, at one moment.
+
+None of them reads more rows when the ledger or the candles have become more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,94 +24,107 @@ from candlecast.store.drift import Report
 from candlecast.store.prices import LastPrice
 from candlecast.store.sources import SourceStatus
 
-_PATIENCE = "5s"
-_SCORED = 2000  # newest forecasts that the gauges of live skill are about
+Kind = tuple[str, Interval]
 
-_JOBS = text(
+_PATIENCE = "5s"
+
+_RUNS = text(
     """
-    SELECT job, state, coalesce(p.runs, 0) + coalesce(kept.runs, 0) AS runs, finished_at, seconds
-    FROM (
-        SELECT job, state, count(*) AS runs, max(finished_at) AS finished_at,
-               (array_agg(extract(epoch FROM finished_at - started_at) ORDER BY id DESC))[1]::float8 AS seconds
-        FROM job_run GROUP BY job, state
-    ) kept FULL JOIN pruned_run p USING (job, state)
+    SELECT job, state, coalesce(p.runs, 0) + coalesce(kept.runs, 0) AS runs
+    FROM (SELECT job, state, count(*) AS runs FROM job_run GROUP BY job, state) kept
+    FULL JOIN pruned_run p USING (job, state)
     """
 )
-_LIVE = text(
+_SUCCESSES = text(
     """
-    SELECT s.venue, s.symbol, s.interval, h.horizon, n.scored, n.error, n.naive
-    FROM series s CROSS JOIN unnest(CAST(:horizons AS smallint[])) AS h (horizon) CROSS JOIN LATERAL (
-        SELECT count(*) AS scored, avg(absolute_error) AS error, avg(naive_absolute_error) AS naive
-        FROM (
-            SELECT absolute_error, naive_absolute_error FROM forecast_error e
-            WHERE e.series_id = s.id AND e.horizon = h.horizon AND e.role = 'champion'
-            ORDER BY e.cutoff DESC LIMIT :last
-        ) newest
-    ) n
+    SELECT j.job, newest.* FROM (SELECT DISTINCT job FROM job_run) j CROSS JOIN LATERAL (
+        SELECT finished_at, extract(epoch FROM finished_at - started_at)::float8 AS seconds, rows
+        FROM job_run WHERE job = j.job AND state = 'succeeded' ORDER BY started_at DESC LIMIT 1
+    ) newest
+    """
+)
+_FAILURES = text(
+    """
+    SELECT job, coalesce(error_code, 'unknown') AS code, count(*) AS runs FROM job_run
+    WHERE state = 'failed' AND started_at > clock_timestamp() - interval '24 hours' GROUP BY 1, 2
     """
 )
 
 # A series' last position is how many forecasts it has: one look at the index each.
 _LEDGER = text(
     """
-    SELECT venue, symbol, interval, coalesce(
-        (SELECT position FROM forecast f WHERE f.series_id = s.id ORDER BY position DESC LIMIT 1), 0) AS forecasts
-    FROM series s
+    SELECT s.venue, s.symbol, s.interval, newest.position, newest.cutoff
+    FROM series s CROSS JOIN LATERAL (
+        SELECT position, cutoff FROM forecast f WHERE f.series_id = s.id ORDER BY position DESC LIMIT 1
+    ) newest
+    """
+)
+_DECISIONS = text(
+    """
+    SELECT venue, interval, CASE WHEN decision ->> 'promote' = 'true' THEN 'promoted' ELSE 'refused' END AS decision,
+           count(*) AS versions
+    FROM model_version WHERE venue IS NOT NULL AND decision ->> 'promote' IS NOT NULL GROUP BY 1, 2, 3
     """
 )
 
 
 @dataclass(frozen=True, slots=True)
-class JobState:
-    """The runs of one job in one state: how many, when the newest ended, and how long that took."""
+class Success:
+    """The newest success of a job: when it ended, how long it took, and how many rows it wrote."""
 
-    job: str
-    state: str
-    runs: int
-    finished_at: datetime | None
-    seconds: float | None
+    finished_at: datetime
+    seconds: float
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
-class LiveErrors:
-    """Mean absolute errors of the champion's newest scored forecasts, and of "no change" on the same candles."""
+class JobState:
+    """All runs by job and state, the newest successes, and how many runs of the last 24 hours failed with which code.
 
-    series: Series
-    horizon: int
-    scored: int
-    error: float | None
-    naive_error: float | None
+    `waiting` are the requests that nobody has claimed.
+    """
+
+    runs: Mapping[tuple[str, str], int]
+    successes: Mapping[str, Success]
+    failures: Mapping[tuple[str, str], int]
+    waiting: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ChampionState:
     """A champion and when, by the venue's clock, it was trained."""
 
-    venue: str
-    interval: Interval
+    model_version: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerState:
+    """How many forecasts of a series the ledger holds, and the newest cutoff among them."""
+
+    forecasts: int
+    cutoff: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """Everything that the exporter shows; `active` are the configured series and those that were asked for."""
+    """Everything that a scrape reads; `active` are the configured series and those that were asked for."""
 
     active: tuple[Series, ...]
-    clocks: dict[str, VenueClock]
-    newest: dict[Series, datetime]
-    jobs: list[JobState]
-    waiting: dict[str, int]
-    champions: list[ChampionState]
-    drift: dict[tuple[str, Interval], Report]
-    live: list[LiveErrors]
-    ledger: dict[Series, int]
-    audits: dict[Series, Audit]
-    sources: list[SourceStatus]
-    prices: list[LastPrice]
+    clocks: Mapping[str, VenueClock]
+    newest: Mapping[Series, datetime]
+    audits: Mapping[Series, Audit]
+    ledger: Mapping[Series, LedgerState]
+    champions: Mapping[Kind, ChampionState]
+    decisions: Mapping[tuple[Kind, str], int]
+    drift: Mapping[Kind, Report]
+    jobs: JobState
+    sources: Sequence[SourceStatus]
+    prices: Sequence[LastPrice]
     known_since: datetime | None
 
 
-def read_state(database: Database, configured: Sequence[Series], horizons: Sequence[int]) -> State:
+def read_state(database: Database, configured: Sequence[Series]) -> State:
     """Return the state; raise StoreUnavailable when the database is away, slow, or holds no schema yet."""
     try:
         with database.begin() as connection:
@@ -118,13 +134,12 @@ def read_state(database: Database, configured: Sequence[Series], horizons: Seque
                 active=active,
                 clocks={venue: read_clock(connection, venue) for venue in {series.venue for series in active}},
                 newest=candle_store.newest_close_times(connection),
-                jobs=_jobs(connection),
-                waiting=runs.waiting(connection),
-                champions=_champions(connection),
-                drift=drift.newest(connection),
-                live=_live(connection, horizons),
-                ledger=_ledger(connection),
                 audits=audits.newest(connection),
+                ledger=_ledger(connection),
+                champions=_champions(connection),
+                decisions=_decisions(connection),
+                drift=drift.newest(connection),
+                jobs=_jobs(connection),
                 sources=sources.statuses(connection),
                 prices=prices.latest(connection),
                 known_since=connection.execute(select(func.min(schema.series.c.recorded_at))).scalar(),
@@ -134,29 +149,35 @@ def read_state(database: Database, configured: Sequence[Series], horizons: Seque
         raise StoreUnavailable(f"the database does not answer as it should: {reason}") from error
 
 
-def _jobs(connection: Connection) -> list[JobState]:
-    return [JobState(row.job, row.state, row.runs, row.finished_at, row.seconds) for row in connection.execute(_JOBS)]
+def _jobs(connection: Connection) -> JobState:
+    return JobState(
+        runs={(row.job, row.state): row.runs for row in connection.execute(_RUNS)},
+        successes={
+            row.job: Success(row.finished_at.astimezone(UTC), row.seconds, row.rows)
+            for row in connection.execute(_SUCCESSES)
+        },
+        failures={(row.job, row.code): row.runs for row in connection.execute(_FAILURES)},
+        waiting=runs.waiting(connection),
+    )
 
 
-def _champions(connection: Connection) -> list[ChampionState]:
+def _champions(connection: Connection) -> dict[Kind, ChampionState]:
     c, m = schema.champion.c, schema.model_version.c
     rows = connection.execute(
-        select(c.venue, c.interval, m.created_at).join(schema.model_version, m.id == c.model_version)
+        select(c.venue, c.interval, m.id, m.created_at).join(schema.model_version, m.id == c.model_version)
     )
-    return [ChampionState(row.venue, Interval(row.interval), row.created_at.astimezone(UTC)) for row in rows]
+    return {(row.venue, Interval(row.interval)): ChampionState(row.id, row.created_at.astimezone(UTC)) for row in rows}
 
 
-def _live(connection: Connection, horizons: Sequence[int]) -> list[LiveErrors]:
-    rows = connection.execute(_LIVE, {"horizons": list(horizons), "last": _SCORED})
-    return [
-        LiveErrors(_series(row.venue, row.symbol, row.interval), row.horizon, row.scored, row.error, row.naive)
-        for row in rows
-    ]
+def _decisions(connection: Connection) -> dict[tuple[Kind, str], int]:
+    rows = connection.execute(_DECISIONS)
+    return {((row.venue, Interval(row.interval)), row.decision): row.versions for row in rows}
 
 
-def _ledger(connection: Connection) -> dict[Series, int]:
-    return {_series(row.venue, row.symbol, row.interval): row.forecasts for row in connection.execute(_LEDGER)}
-
-
-def _series(venue: str, symbol: str, interval: str) -> Series:
-    return Series(venue, Symbol.parse(symbol), Interval(interval))
+def _ledger(connection: Connection) -> dict[Series, LedgerState]:
+    return {
+        Series(row.venue, Symbol.parse(row.symbol), Interval(row.interval)): LedgerState(
+            row.position, row.cutoff.astimezone(UTC)
+        )
+        for row in connection.execute(_LEDGER)
+    }

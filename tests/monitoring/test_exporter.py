@@ -16,7 +16,7 @@ from candlecast import metrics
 from candlecast.candles import Interval
 from candlecast.store import candles
 from candlecast.store.database import Database
-from tests.monitoring.world import BTC, ETH, HERE, KIND, Samples, exporting, fill, value
+from tests.monitoring.world import BTC, ETH, HERE, KIND, SPOKEN, Exporter, Samples, exporting, fill, value
 from tests.programs import running
 from tests.service.house import NOON, set_clock, store, walk
 from tests.waiting import eventually
@@ -28,7 +28,7 @@ def test_state_of_the_tables_is_shown(database: Database, environment: dict[str,
     fill(database)
     before = time.time()
     with exporting(environment | SERIES, tmp_path) as exporter:
-        samples = exporter.scrape()
+        samples = eventually(lambda: _complete(exporter), 30)
         assert {name for name, _ in samples} == {metric.name for metric in metrics.STATE}
         assert value(samples, "candlecast_database_up") == 1
 
@@ -43,15 +43,18 @@ def test_state_of_the_tables_is_shown(database: Database, environment: dict[str,
         assert value(samples, "candlecast_drift_detected", **KIND) == 1
         assert 600 <= value(samples, "candlecast_drift_report_age_seconds", **KIND) < 900
 
-        assert value(samples, "candlecast_ledger_forecasts", **HERE) == 4
-        assert value(samples, "candlecast_ledger_forecasts", **HERE | {"symbol": "ETH-USDT"}) == 0
-        assert value(samples, "candlecast_live_scored_forecasts", **HERE, horizon="1") == 4
-        assert value(samples, "candlecast_live_scored_forecasts", **HERE, horizon="5") == 0
-        assert value(samples, "candlecast_live_skill_ratio", **HERE, horizon="1") == pytest.approx(_skill(database))
-        assert ("candlecast_live_skill_ratio", frozenset((HERE | {"horizon": "5"}).items())) not in samples
+        assert value(samples, "candlecast_champion_present", **KIND) == 1
+        assert value(samples, "candlecast_champion_info", **KIND, model_version="m1") == 1
+        decided = {d: value(samples, "candlecast_model_decisions_total", **KIND, decision=d) for d in _DECISIONS}
+        assert decided == {"promoted": 1, "refused": 2}
+        distances = [found for (name, _), found in samples.items() if name == "candlecast_drift_column_ratio"]
+        assert sorted(distances) == [0.0] * 6 + [2.0] * 4
 
+        _check_ledger(samples, before)
+        _check_quality(samples)
         assert value(samples, "candlecast_candles_missing", **HERE) == 2
         assert value(samples, "candlecast_candles_confirmed_missing", **HERE) == 1
+        assert value(samples, "candlecast_candles_completeness_ratio", **HERE) == pytest.approx(25 / 27)
         assert value(samples, "candlecast_source_ban_left_seconds", source="kraken") == pytest.approx(86400, abs=300)
         assert value(samples, "candlecast_source_ban_left_seconds", source="coinbase") == 0
         assert value(samples, "candlecast_source_clock_skew_seconds", source="replay") == -1.5
@@ -75,13 +78,16 @@ def _check_jobs(samples: Samples, before: float) -> None:
     # Drift never succeeded: it is waited for since the first series was there.
     assert job("job_last_success_timestamp_seconds", "drift") < job("job_last_success_timestamp_seconds", "ingestion")
     assert ("candlecast_job_last_duration_seconds", frozenset({("job_name", "drift")})) not in samples
+    assert job("job_last_rows", "ingestion") == 0
+    assert job("job_recent_failures", "ingestion", code="venue_unavailable") == 1
+    assert job("job_recent_failures", "drift", code="unknown") == 1
     found = {n: [job("job_runs_total", n, state=s) for s in ("succeeded", "failed", "cancelled")] for n in _JOBS}
-    assert found == {"ingestion": [1, 1, 0], "training": [1, 0, 0], "drift": [0, 1, 0]}
-    assert [job("run_requests_waiting", name) for name in _JOBS] == [0, 1, 0]
-    assert [job("job_running", name) for name in _JOBS] == [0, 0, 0]
+    assert found == {"ingestion": [1, 1, 0], "training": [1, 0, 0], "drift": [0, 1, 0], "retention": [0, 0, 0]}
+    assert [job("run_requests_waiting", name) for name in _JOBS] == [0, 1, 0, 0]
+    assert [job("job_running", name) for name in _JOBS] == [0, 0, 0, 0]
 
 
-_JOBS = ("ingestion", "training", "drift")
+_JOBS = ("ingestion", "training", "drift", "retention")
 
 
 def _bans(samples: Samples) -> dict[str, float]:
@@ -90,12 +96,42 @@ def _bans(samples: Samples) -> dict[str, float]:
     }
 
 
-def _skill(database: Database) -> float:
-    with database.begin() as connection:
-        rows = connection.execute(text("SELECT abs(error) AS ours, naive_absolute_error AS naive FROM forecast_error"))
-        pairs = [(float(row.ours), float(row.naive)) for row in rows]
-    assert [ours for ours, _ in pairs] == pytest.approx([1.0] * 4)
-    return 1 - sum(ours for ours, _ in pairs) / sum(naive for _, naive in pairs)
+_DECISIONS = ("promoted", "refused")
+
+
+def _complete(exporter: Exporter) -> Samples:
+    """Return a scrape to which all that is looked at beside it has come."""
+    samples = exporter.scrape()
+    assert ("candlecast_ledger_intact", frozenset[tuple[str, str]]()) in samples
+    assert any(name == "candlecast_pooled_live_skill_ratio" for name, _ in samples)
+    return samples
+
+
+def _check_ledger(samples: Samples, before: float) -> None:
+    assert value(samples, "candlecast_ledger_forecasts", **HERE) == 2 * SPOKEN
+    assert value(samples, "candlecast_ledger_forecasts", **HERE | {"symbol": "ETH-USDT"}) == 0
+    assert value(samples, "candlecast_forecast_lag_seconds", **HERE) == 3600
+    assert value(samples, "candlecast_ledger_intact") == 1
+    assert value(samples, "candlecast_ledger_checked_timestamp_seconds") > before
+
+
+def _check_quality(samples: Samples) -> None:
+    """The champion is always off by one; of every other candle the baseline is off by more than its 95 % interval."""
+    said = HERE | {"horizon": "1"}
+    scored = {w: value(samples, "candlecast_live_scored_forecasts", **said, window=w) for w in ("24h", "7d", "30d")}
+    assert scored == {"24h": 24, "7d": SPOKEN, "30d": SPOKEN}
+    for name in ("live_skill_ratio", "live_error_ratio", "live_brier_score"):
+        assert -50 < value(samples, f"candlecast_{name}", **said, window="7d") < 1
+    assert value(samples, "candlecast_live_coverage_ratio", **said, window="7d", level="95") in (0, 1)
+    pooled = [
+        value(samples, "candlecast_pooled_live_skill_ratio", **KIND, horizon="1", bound=bound)
+        for bound in ("lower", "value", "upper")
+    ]
+    assert pooled == sorted(pooled)
+    assert pooled[1] == pytest.approx(value(samples, "candlecast_live_skill_ratio", **said, window="7d"), rel=0.05)
+    far = HERE | {"horizon": "5"}
+    assert value(samples, "candlecast_live_scored_forecasts", **far, window="7d") == 0
+    assert ("candlecast_live_skill_ratio", frozenset((far | {"window": "7d"}).items())) not in samples
 
 
 def test_a_series_that_was_asked_for_is_shown_too(
@@ -105,7 +141,7 @@ def test_a_series_that_was_asked_for_is_shown_too(
     with database.begin() as connection:
         candles.ask_series(connection, BTC)
     with exporting(environment | {"CANDLECAST_SERIES": str(ETH)}, tmp_path) as exporter:
-        assert value(exporter.scrape(), "candlecast_ledger_forecasts", **HERE) == 4
+        assert value(exporter.scrape(), "candlecast_ledger_forecasts", **HERE) == 2 * SPOKEN
 
 
 def test_labels_come_from_the_settings_only(database: Database, environment: dict[str, str], tmp_path: Path) -> None:

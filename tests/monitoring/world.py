@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
@@ -14,7 +14,7 @@ from subprocess import Popen
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from candlecast.candles import Interval, Price, Series
+from candlecast.candles import Candles, Interval, Price, Series
 from candlecast.drift import ColumnDrift, DriftSummary, Window
 from candlecast.spans import Span
 from candlecast.store import audits, drift, gaps, ledger, models, prices, runs, sources
@@ -31,6 +31,9 @@ DAY = timedelta(days=1)
 KIND = {"venue": "replay", "interval": "1h"}
 HERE = {"venue": "replay", "symbol": "BTC-USDT", "interval": "1h"}
 
+SPOKEN = 150
+"""Cutoffs at which a champion and the baseline spoke."""
+
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -45,11 +48,10 @@ def fill(database: Database) -> None:
         version = models.Version("m1", "xgb", "replay", Interval.H1, NOON - 3 * DAY, {}, None, None)
         models.register(connection, version, {}, [])
         models.promote(connection, version, now=NOON - 3 * DAY, reason="a test")
-        for hours in (5, 4, 3, 2):
-            cutoff = NOON - timedelta(hours=hours)
-            realised = float(candles.between(cutoff, cutoff + Interval.H1.delta).close[0])
-            said = make_forecast(cutoff, Interval.H1, close=realised + 1)
-            ledger.record(connection, BTC, [Entry(said, "m1", "champion", cutoff)])
+        for name, promote in (("m2", False), ("m3", False), ("m4", True)):
+            decided = replace(version, id=name, decision={"promote": promote})
+            models.register(connection, decided, {}, [])
+        ledger.record(connection, BTC, list(spoken(candles)))
         columns = {str(n): ColumnDrift(0.2 if n < 4 else 0.0, 0.1) for n in range(10)}
         drift.record(
             connection,
@@ -66,9 +68,9 @@ def fill(database: Database) -> None:
             ("training", "succeeded", 0),
             ("drift", "failed", 65),
         ):
-            runs.finish(
-                connection, runs.start(connection, job, None, holder="a test"), state=state, exit_code=exit_code
-            )
+            number = runs.start(connection, job, None, holder="a test")
+            code = "venue_unavailable" if exit_code == 75 else None
+            runs.finish(connection, number, state=state, exit_code=exit_code, error_code=code)
         runs.ask(connection, "training", {}, requested_by="anna")
         after = Span(NOON, NOON + timedelta(hours=3))
         gaps.confirm(
@@ -86,6 +88,17 @@ def fill(database: Database) -> None:
         sources.ban(connection, "coinbase", datetime.now(UTC) - DAY, "too many requests")
         close = float(candles.close[-1])
         prices.record(connection, [Price(BTC.symbol, 2 * close, "coingecko", NOON)], tolerance=0.02)
+
+
+def spoken(candles: Candles, spoken: int = SPOKEN) -> Iterator[Entry]:
+    """Yield what a champion, always off by one, and the baseline said at the last cutoffs but the newest."""
+    close = candles.close.tolist()
+    for ahead in range(spoken, 0, -1):
+        cutoff, last, came = candles.cutoff - ahead * Interval.H1.delta, close[-1 - ahead], close[-ahead]
+        naive = make_forecast(cutoff, Interval.H1, close=last)
+        ours = make_forecast(cutoff, Interval.H1, close=came + 1)
+        yield Entry(replace(naive, last_close=last), models.NAIVE, "baseline", cutoff)
+        yield Entry(replace(ours, last_close=last), "m1", "champion", cutoff)
 
 
 @dataclass(frozen=True, slots=True)
