@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candlecast.errors import InvalidCandles, UsageError
+from candlecast.sound import DUPLICATE, OPTIONAL, faults, is_sound, reasons
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]  # always datetime64[ms]
@@ -165,11 +166,6 @@ class Refusal:
     reason: str
 
 
-_OPTIONAL = ("quote_volume", "trades", "taker_buy_volume")
-_DUPLICATE = "duplicate"
-_LAST_TIME = 253_370_764_800_000  # 9999-01-01: a close time must still be a datetime
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Candles:
     """Candles of one interval as columns of equal length: float64 values, datetime64[ms] open times.
@@ -193,16 +189,19 @@ class Candles:
     taker_buy_volume: Floats
 
     def __post_init__(self) -> None:
-        _refuse_different_lengths(self.columns())
-        reasons = _reasons(self.interval, self.columns())
-        wrong = np.flatnonzero(reasons != "")
+        columns = self.columns()
+        _refuse_different_lengths(columns)
+        if is_sound(self.interval.milliseconds, columns):
+            return
+        found = reasons(str(self.interval), self.interval.milliseconds, columns)
+        wrong = np.flatnonzero(found != "")
         if wrong.size:
             row = int(wrong[0])
             more = f" ({wrong.size} rows are wrong)" if wrong.size > 1 else ""
             raise InvalidCandles(
-                f"row {row}, open_time {self.open_time[row]}: {reasons[row]}{more}",
+                f"row {row}, open_time {self.open_time[row]}: {found[row]}{more}",
                 row=row,
-                reason=str(reasons[row]),
+                reason=str(found[row]),
                 count=int(wrong.size),
             )
 
@@ -231,21 +230,21 @@ class Candles:
         offered = _converted(columns)
         order = np.argsort(offered["open_time"], kind="stable")
         ordered = {name: column[order] for name, column in offered.items()}
-        reasons = _faults(interval, ordered).astype(object)
-        sound = np.flatnonzero(reasons == "")
+        found = faults(str(interval), interval.milliseconds, ordered).astype(object)
+        sound = np.flatnonzero(found == "")
         repeated, disagreeing = _duplicates({name: column[sound] for name, column in ordered.items()})
-        reasons[sound[repeated]] = _DUPLICATE
-        reasons[sound[disagreeing]] = "duplicates that disagree"
-        refused = (reasons != "") & (reasons != _DUPLICATE)
+        found[sound[repeated]] = DUPLICATE
+        found[sound[disagreeing]] = "duplicates that disagree"
+        refused = (found != "") & (found != DUPLICATE)
         refusals = [
-            Refusal(int(order[i]), int(ordered["open_time"][i].astype(np.int64)), str(reasons[i]))
+            Refusal(int(order[i]), int(ordered["open_time"][i].astype(np.int64)), str(found[i]))
             for i in np.flatnonzero(refused)
         ]
-        return cls(interval, **{name: column[reasons == ""] for name, column in ordered.items()}), refusals
+        return cls(interval, **{name: column[found == ""] for name, column in ordered.items()}), refusals
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name, in the order of the fields."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "interval"}
+        return {name: getattr(self, name) for name in _COLUMNS}
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -321,15 +320,17 @@ class Candles:
         return new
 
 
+_COLUMNS = tuple(field.name for field in fields(Candles) if field.name != "interval")
+
+
 def _converted(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    names = [f.name for f in fields(Candles) if f.name != "interval"]
-    unknown = sorted(set(columns) - set(names))
-    missing = [name for name in names if columns.get(name) is None and name not in _OPTIONAL]
+    unknown = sorted(set(columns) - set(_COLUMNS))
+    missing = [name for name in _COLUMNS if columns.get(name) is None and name not in OPTIONAL]
     if unknown or missing:
         problem = f"unknown column {unknown[0]!r}" if unknown else f"column {missing[0]!r} is missing"
-        raise InvalidCandles(f"{problem}; candles have {', '.join(names)}")
+        raise InvalidCandles(f"{problem}; candles have {', '.join(_COLUMNS)}")
     converted: dict[str, NDArray[Any]] = {"open_time": _times(columns["open_time"])}
-    for name in names[1:]:
+    for name in _COLUMNS[1:]:
         given = columns.get(name)
         converted[name] = np.full(len(converted["open_time"]), np.nan) if given is None else _numbers(name, given)
     _refuse_different_lengths(converted)
@@ -381,32 +382,3 @@ def _duplicates(rows: Mapping[str, NDArray[Any]]) -> tuple[Bools, Bools]:
     disagrees = np.zeros(group[-1] + 1, dtype=bool)
     disagrees[group[repeated & ~same]] = True
     return repeated, disagrees[group]
-
-
-def _reasons(interval: Interval, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
-    """Say for each row why it cannot be where it is, "" where it can."""
-    faults = _faults(interval, columns)
-    step = np.diff(columns["open_time"].astype(np.int64), prepend=0)
-    step[:1] = 1
-    misplaced = np.select([step == 0, step < 0], [_DUPLICATE, "not ascending"], default="")
-    return np.where(faults == "", misplaced, faults)
-
-
-def _faults(interval: Interval, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
-    """Say for each row by itself why it cannot be a candle, "" where it can; the first reason in this order counts."""
-    times = columns["open_time"].astype(np.int64)
-    opened, high, low, close, volume = (columns[name] for name in ("open", "high", "low", "close", "volume"))
-    optional = [columns[name] for name in _OPTIONAL]
-    finite = np.logical_and.reduce([np.isfinite(column) for column in (opened, high, low, close, volume)])
-    checks: list[tuple[Bools, str]] = [
-        (np.isnat(columns["open_time"]), "open_time is missing"),
-        ((times < 0) | (times >= _LAST_TIME), "open_time is not between 1970 and 9999; give epoch milliseconds"),
-        (times % interval.milliseconds != 0, f"open_time is off the {interval} grid"),
-        (~finite | np.logical_or.reduce([np.isinf(column) for column in optional]), "not finite"),
-        (np.minimum(np.minimum(opened, high), np.minimum(low, close)) <= 0, "price is not above zero"),
-        (high < np.maximum(opened, close), "high is below open or close"),
-        (low > np.minimum(opened, close), "low is above open or close"),
-        (volume < 0, "volume is negative"),
-        *((column < 0, f"{name} is negative") for name, column in zip(_OPTIONAL, optional, strict=True)),
-    ]
-    return np.select([holds for holds, _ in checks], [reason for _, reason in checks], default="")

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,138 +38,138 @@ USUAL_RANGE = f"volatility_flat_{REACH}"
 """The column that holds ln(usual range / sig): the mean over all candles that a row reads."""
 
 _HOUR, _QUARTER, _DAY = 3600, 900, 86400
-_RETURN_LAGS = range(12)
+_QUARTERS = (900, 1800, 2700)
 _MOMENTUM = (3, 6, 12, 24, 48, 96, 288)
-_SHAPE_LAGS = range(4)
 _RANGE_SPANS = (2, 5, 10, 20, 48, 120)
 _VOLUMES = ((1, 12), (1, 96), (1, 288), (6, 96), (24, 288))
 _LEAST_VOLUME = 1e-3  # a candle without trades counts as a thousandth of the usual volume
-_MEASURES = ("range", "body", "upper_wick", "lower_wick")
-_MARKET_LAGS = range(6)
+_LOCATION = "close_location"
+_MEASURES = (_LOCATION, "range", "body", "upper_wick", "lower_wick")
 _MARKET_MOMENTUM = (3, 6, 12, 24, 96)
+_MARKET_MEASURES = (_LOCATION, "upper_wick", "lower_wick")
 _PART_MEASURES = ("body", "close_location", "range", "upper_wick", "lower_wick", "volume_share")
 _MARKET_PART_MEASURES = ("body", "close_location", "upper_wick", "lower_wick")
 
 
-_Transform = Callable[[Frame], Floats | Integers]
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Columns that are computed together: `of` returns (rows, names)."""
+
+    names: tuple[str, ...]
+    of: Callable[[Frame], Floats | Integers]
 
 
-def _returns() -> Iterator[tuple[str, _Transform]]:
-    for lag in _RETURN_LAGS:
-        yield f"return_{lag}", partial(Frame.scaled_return, lag=lag)
-    for count in _MOMENTUM:
-        yield f"momentum_{count}", partial(Frame.change, count=count)
+def _returns(count: int) -> _Group:
+    names = tuple(f"return_{lag}" for lag in range(count))
+    return _Group(names, lambda frame: frame.newest(frame.returns, count) / frame.sig[:, None])
 
 
-def _shapes(lags: Iterable[int]) -> Iterator[tuple[str, _Transform]]:
-    for lag in lags:
-        yield f"close_location_{lag}", partial(_location, lag=lag)
-        for measure in _MEASURES:
-            yield f"{measure}_{lag}", partial(_measured, measure=measure, lag=lag)
+def _momentum(counts: tuple[int, ...]) -> _Group:
+    return _Group(tuple(f"momentum_{count}" for count in counts), lambda frame: frame.changes(counts))
 
 
-def _location(frame: Frame, lag: int) -> Floats:
-    return frame.lag(frame.close_location, lag)
+def _shapes(measures: tuple[str, ...], lags: int) -> _Group:
+    """Return what the newest candles look like, sizes in units of sig."""
+    is_size = np.array([measure != _LOCATION for measure in measures])
+
+    def of(frame: Frame) -> Floats:
+        columns = np.stack([getattr(frame, measure) for measure in measures], axis=1)
+        unit = np.where(is_size, frame.sig[:, None], 1.0)
+        return (frame.newest(columns, lags) / unit[:, None]).reshape(frame.rows, -1)
+
+    return _Group(tuple(f"{measure}_{lag}" for lag in range(lags) for measure in measures), of)
 
 
-def _measured(frame: Frame, measure: str, lag: int) -> Floats:
-    column: Floats = getattr(frame, measure)
-    return frame.lag(column, lag) / frame.sig
-
-
-def _volatilities() -> Iterator[tuple[str, _Transform]]:
-    yield "volatility_now", partial(_variance_ratio, weights=np.ones(1))
-    for span in _RANGE_SPANS:
-        yield f"volatility_{span}", partial(_mean_range, weights=ewma_weights(span, min(5 * span, REACH)))
-    yield USUAL_RANGE, partial(_mean_range, weights=_flat(REACH))
-    for span in (12, 48):
-        yield f"squared_returns_{span}", partial(_squared_return_ratio, weights=ewma_weights(span, 4 * span))
+def _ranges() -> _Group:
+    """Return means of ln(range / sig): one wild candle moves them less than a mean of variances."""
+    weights = [*(ewma_weights(span, min(5 * span, REACH)) for span in _RANGE_SPANS), _flat(REACH)]
+    names = (*(f"volatility_{span}" for span in _RANGE_SPANS), USUAL_RANGE)
+    return _Group(names, lambda frame: frame.means(frame.log_range, weights) - np.log(frame.sig)[:, None])
 
 
 def _flat(count: int) -> Floats:
     return np.full(count, 1 / count)
 
 
-def _variance_ratio(frame: Frame, weights: Floats) -> Floats:
+def _variance(name: str, weights: Floats) -> _Group:
     """Return ln(mean variance by these weights / sig^2)."""
-    ratio: Floats = np.log(frame.mean(frame.variance, weights) / frame.mean_variance)
-    return ratio
+    return _Group((name,), lambda frame: np.log(frame.means(frame.variance, [weights]) / frame.mean_variance[:, None]))
 
 
-def _mean_range(frame: Frame, weights: Floats) -> Floats:
-    """Return the mean of ln(range / sig) by these weights: one wild candle moves it less than a mean of variances."""
-    logarithm = np.log(np.maximum(frame.range, math.sqrt(FLOOR)))
-    return frame.mean(logarithm, weights) - np.log(frame.sig)
+def _squared_returns(spans: tuple[int, ...]) -> _Group:
+    weights = [ewma_weights(span, 4 * span) for span in spans]
+
+    def of(frame: Frame) -> Floats:
+        squared = np.maximum(frame.means(frame.returns**2, weights), FLOOR)
+        ratio: Floats = np.log(squared / frame.mean_variance[:, None])
+        return ratio
+
+    return _Group(tuple(f"squared_returns_{span}" for span in spans), of)
 
 
-def _squared_return_ratio(frame: Frame, weights: Floats) -> Floats:
-    squared = np.maximum(frame.mean(frame.returns**2, weights), FLOOR)
-    ratio: Floats = np.log(squared / frame.mean_variance)
-    return ratio
+def _volumes(pairs: tuple[tuple[int, int], ...]) -> _Group:
+    """Return ln(mean volume of a few candles / of many); NaN where nothing was traded at all."""
+    counts = sorted({count for pair in pairs for count in pair})
+    weights = [_flat(count) for count in counts]
+    short, long = ([counts.index(count) for count in side] for side in zip(*pairs, strict=True))
+
+    def of(frame: Frame) -> Floats:
+        means = frame.means(frame.candles.volume, weights)
+        recent, usual = means[:, short], means[:, long]
+        ratio = np.divide(recent, usual, out=np.full(usual.shape, np.nan), where=usual > 0)
+        logarithm: Floats = np.log(np.maximum(ratio, _LEAST_VOLUME))
+        return logarithm
+
+    return _Group(tuple(f"volume_{short}_{long}" for short, long in pairs), of)
 
 
-def _volumes() -> Iterator[tuple[str, _Transform]]:
-    for short, long in _VOLUMES:
-        yield f"volume_{short}_{long}", partial(_volume_ratio, short=short, long=long)
-
-
-def _volume_ratio(frame: Frame, short: int, long: int) -> Floats:
-    """Return ln(mean volume of `short` candles / of `long` candles); NaN where nothing was traded at all."""
-    volume = frame.candles.volume
-    recent = frame.mean(volume, _flat(short))
-    usual = frame.mean(volume, _flat(long))
-    ratio = np.divide(recent, usual, out=np.full(len(usual), np.nan), where=usual > 0)
-    logarithm: Floats = np.log(np.maximum(ratio, _LEAST_VOLUME))
-    return logarithm
-
-
-def _slots(interval: Interval) -> Iterator[tuple[str, _Transform]]:
-    """Where the next candle starts in the hour, and recent returns shown only at the starts where they matter.
+def _gated(interval: Interval) -> Iterator[tuple[str, int, Iterable[int]]]:
+    """Yield returns over so many candles, and at which starts of the next one, in seconds of the hour, they are shown.
 
     The first candle of an hour tends to reverse the hour before, the first of a quarter to continue the first
     part of the quarter before; elsewhere those returns say nothing and are 0.
     """
-    hour, quarter = _HOUR // interval.seconds, max(_QUARTER // interval.seconds, 1)
-    last, past_hour = partial(Frame.scaled_return, lag=0), partial(Frame.change, count=hour)
-    yield "slot", _slot
-    yield "hour_return_at_hour", _gated(_at_minute(0), past_hour)
-    yield "hour_return_off_hour", _gated(_off_hour, past_hour)
-    yield "three_hour_return_at_hour", _gated(_at_minute(0), partial(Frame.change, count=3 * hour))
-    yield "last_return_at_hour", _gated(_at_minute(0), last)
-    if quarter == 1:
-        for minute in (15, 30, 45):
-            yield f"last_return_at_{minute}", _gated(_at_minute(minute), last)
-            yield f"hour_return_at_{minute}", _gated(_at_minute(minute), past_hour)
-    else:
-        yield "quarter_return_at_quarter", _gated(_at_quarter, partial(Frame.change, count=quarter))
-        yield "last_return_at_quarter", _gated(_at_quarter, last)
-        yield "first_return_at_quarter", _gated(_at_quarter, partial(Frame.scaled_return, lag=quarter - 1))
+    hour, quarter = _HOUR // interval.seconds, _QUARTER // interval.seconds
+    yield "hour_return_at_hour", hour, (0,)
+    yield "hour_return_off_hour", hour, range(interval.seconds, _HOUR, interval.seconds)
+    yield "three_hour_return_at_hour", 3 * hour, (0,)
+    yield "last_return_at_hour", 1, (0,)
+    if quarter > 1:
+        yield "quarter_return_at_quarter", quarter, _QUARTERS
+        yield "last_return_at_quarter", 1, _QUARTERS
+        return
+    for start in _QUARTERS:
+        yield f"last_return_at_{start // 60}", 1, (start,)
+        yield f"hour_return_at_{start // 60}", hour, (start,)
+
+
+def _shown_at_starts(interval: Interval, wanted: Iterable[str] | None = None) -> _Group:
+    """Return the gated returns, or of them only those that are `wanted`."""
+    known = {name: (count, starts) for name, count, starts in _gated(interval)}
+    names = tuple(known if wanted is None else wanted)
+    counts = sorted({known[name][0] for name in names})
+    which = [counts.index(known[name][0]) for name in names]
+    shown = np.array([[start in known[name][1] for name in names] for start in range(0, _HOUR, interval.seconds)])
+
+    def of(frame: Frame) -> Floats:
+        return np.where(shown[_slot(frame)], frame.changes(counts)[:, which], 0.0)
+
+    return _Group(names, of)
+
+
+def _first_return(quarter: int) -> _Group:
+    """Return the first return of the quarter before, gated like the others; a quarter is so many candles."""
+
+    def of(frame: Frame) -> Floats:
+        opens_quarter = np.isin(frame.next_start % _HOUR, _QUARTERS)
+        return np.where(opens_quarter, frame.scaled_return(quarter - 1), 0.0)
+
+    return _single("first_return_at_quarter", of)
 
 
 def _slot(frame: Frame) -> Integers:
+    """Return where in the hour the next candle starts."""
     return frame.next_start % _HOUR // frame.interval.seconds
-
-
-def _gated(gate: Callable[[Frame], Bools], value: Callable[[Frame], Floats]) -> _Transform:
-    return lambda frame: np.where(gate(frame), value(frame), 0.0)
-
-
-def _at_minute(minute: int) -> Callable[[Frame], Bools]:
-    return lambda frame: np.equal(frame.next_start % _HOUR, 60 * minute)
-
-
-def _off_hour(frame: Frame) -> Bools:
-    return np.not_equal(frame.next_start % _HOUR, 0)
-
-
-def _at_quarter(frame: Frame) -> Bools:
-    """Mark next candles that open the second, third or fourth quarter of an hour."""
-    return np.equal(frame.next_start % _QUARTER, 0) & _off_hour(frame)
-
-
-def _times() -> Iterator[tuple[str, _Transform]]:
-    yield "hour", _hour
-    yield "weekday", _weekday
 
 
 def _hour(frame: Frame) -> Floats:
@@ -181,38 +180,44 @@ def _weekday(frame: Frame) -> Integers:
     return (frame.next_start // _DAY + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
 
 
-def _yesterday(interval: Interval) -> Iterator[tuple[str, _Transform]]:
-    """Volatility at the next candle's time of the day before, where a day fits into the window."""
-    day = _DAY // interval.seconds
-    if 1 < day < REACH:
-        around = np.concatenate([np.zeros(day - 2), [0.25, 0.5, 0.25]])
-        yield "volatility_yesterday", partial(_variance_ratio, weights=around)
-
-
 def _symbol(frame: Frame) -> Floats:
     return np.full(frame.rows, frame.symbol_code)
 
 
+def _single(name: str, of: Callable[[Frame], Floats | Integers]) -> _Group:
+    return _Group((name,), lambda frame: of(frame)[:, None])
+
+
 @cache
-def _own(interval: Interval) -> Mapping[str, _Transform]:
+def _own(interval: Interval) -> tuple[_Group, ...]:
     """Return the columns that read the series' own candles."""
-    slots = _slots(interval) if interval.seconds < _HOUR else iter(())
-    shapes = _shapes(_SHAPE_LAGS)
-    groups = (_returns(), shapes, _volatilities(), _yesterday(interval), _volumes(), slots, _times())
-    return {name: transform for group in groups for name, transform in group} | {SYMBOL: _symbol}
+    groups = [_returns(12), _momentum(_MOMENTUM), _shapes(_MEASURES, 4)]
+    groups += [_variance("volatility_now", _flat(1)), _ranges(), _squared_returns((12, 48))]
+    day = _DAY // interval.seconds
+    if 1 < day < REACH:
+        around = np.concatenate([np.zeros(day - 2), [0.25, 0.5, 0.25]])
+        groups.append(_variance("volatility_yesterday", around))
+    groups.append(_volumes(_VOLUMES))
+    if interval.seconds < _HOUR:
+        groups += [_single("slot", _slot), _shown_at_starts(interval)]
+    if interval.seconds < _QUARTER:
+        groups.append(_first_return(_QUARTER // interval.seconds))
+    return *groups, _single("hour", _hour), _single("weekday", _weekday), _single(SYMBOL, _symbol)
 
 
 @cache
-def _shared(interval: Interval) -> Mapping[str, _Transform]:
+def _shared(interval: Interval) -> tuple[_Group, ...]:
     """Return the columns of the other symbols that are averaged; none where they were seen not to help."""
     if interval not in PART_INTERVALS:
-        return {}
-    wanted = [f"return_{lag}" for lag in _MARKET_LAGS] + [f"momentum_{count}" for count in _MARKET_MOMENTUM]
-    wanted += ["close_location_0", "upper_wick_0", "lower_wick_0"]
+        return ()
+    groups = (_returns(6), _momentum(_MARKET_MOMENTUM), _shapes(_MARKET_MEASURES, 1))
     if interval.seconds < _HOUR:
-        wanted += ["last_return_at_hour", "hour_return_at_hour"]
-    own = _own(interval)
-    return {name: own[name] for name in wanted}
+        return *groups, _shown_at_starts(interval, ("last_return_at_hour", "hour_return_at_hour"))
+    return groups
+
+
+def _names(groups: Iterable[_Group]) -> tuple[str, ...]:
+    return tuple(name for group in groups for name in group.names)
 
 
 def _part_count(interval: Interval) -> int:
@@ -226,7 +231,14 @@ def _part_names(interval: Interval, measures: Iterable[str]) -> list[str]:
 
 @cache
 def _market_names(interval: Interval) -> tuple[str, ...]:
-    return tuple(f"market_{name}" for name in (*_shared(interval), *_part_names(interval, _MARKET_PART_MEASURES)))
+    return tuple(
+        f"market_{name}" for name in (*_names(_shared(interval)), *_part_names(interval, _MARKET_PART_MEASURES))
+    )
+
+
+@cache
+def _all_names(interval: Interval) -> tuple[str, ...]:
+    return (*_names(_own(interval)), *_part_names(interval, _PART_MEASURES), *_market_names(interval))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +251,12 @@ class FeatureSpec:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
-        interval = self.interval
-        return (*_own(interval), *_part_names(interval, _PART_MEASURES), *_market_names(interval))
+        return _all_names(self.interval)
 
     @property
     def own_names(self) -> tuple[str, ...]:
         """Names of the columns that read nothing but the series' own candles; they come first."""
-        return tuple(_own(self.interval))
+        return _names(_own(self.interval))
 
     @property
     def fingerprint(self) -> str:
@@ -292,13 +303,21 @@ def build_features(
     if first < len(candles):
         frame = Frame(candles, first, symbol_code)
         filled = matrix[-frame.rows :]
-        own = _own(candles.interval)
-        for column, transform in enumerate(own.values()):
-            filled[:, column] = transform(frame)
-        beside = [_part_columns(frame, market.parts, _PART_MEASURES), _market_columns(frame, market.others)]
-        filled[:, len(own) :] = np.hstack(beside)
+        own = _filled(filled, frame, _own(candles.interval))
+        if market is not ALONE:
+            beside = [_part_columns(frame, market.parts, _PART_MEASURES), _market_columns(frame, market.others)]
+            filled[:, own:] = np.hstack(beside)
         filled[~frame.complete] = np.nan
     return matrix
+
+
+def _filled(matrix: NDArray[np.floating], frame: Frame, groups: Iterable[_Group]) -> int:
+    """Write the columns of the groups, one after the other; return how many they are."""
+    end = 0
+    for group in groups:
+        first, end = end, end + len(group.names)
+        matrix[:, first:end] = group.of(frame)
+    return end
 
 
 def _part_columns(frame: Frame, parts: Candles | None, measures: tuple[str, ...]) -> Floats:
@@ -364,7 +383,8 @@ def _seen(frame: Frame, sight: Sight) -> tuple[Integers, Floats]:
     if not len(at):
         return rows, np.empty((0, len(_market_names(frame.interval))))
     other = Frame(sight.candles[: int(at[-1]) + 1], int(at[0]))
-    columns = [transform(other) for transform in _shared(frame.interval).values()]
-    values = np.column_stack([*columns, _part_columns(other, sight.parts, _MARKET_PART_MEASURES)])
+    values = np.empty((other.rows, len(_market_names(frame.interval))))
+    own = _filled(values, other, _shared(frame.interval))
+    values[:, own:] = _part_columns(other, sight.parts, _MARKET_PART_MEASURES)
     values[~other.complete] = np.nan
     return rows, values[at - at[0]]

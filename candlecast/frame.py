@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from candlecast.candles import Bools, Candles, Floats, Interval, Times
-from candlecast.volatility import LAGS, SPAN, ewma_weights, garman_klass, trailing_mean, unbroken
+from candlecast.volatility import FLOOR, LAGS, SPAN, ewma_weights, garman_klass, unbroken
 
 Integers = NDArray[np.int64]
 
 REACH = 320
 """Candles that a row of features reads."""
+
+_SIG_WEIGHTS = ewma_weights(SPAN, LAGS)
 
 
 class Shapes:
@@ -66,14 +70,25 @@ class Frame(Shapes):
         """Return the column's value `lag` candles before each row."""
         return column[REACH - 1 - lag : len(column) - lag]
 
-    def mean(self, column: Floats, weights: Floats) -> Floats:
-        """Return the weighted mean over the newest candles of each row; `weights` newest first."""
-        size = len(weights)
-        return trailing_mean(column[REACH - size :], weights)[size - 1 :]
+    def newest(self, columns: Floats, count: int) -> Floats:
+        """Return the newest `count` values of each row, newest first: (rows, count, ...)."""
+        newest: Floats = columns[self._place[:, None] - np.arange(count)]
+        return newest
 
-    def change(self, count: int) -> Floats:
-        """Return each row's log return over the newest `count` candles, in units of sig sqrt(count)."""
-        moved: Floats = (self.lag(self.price, 0) - self.lag(self.price, count)) / (self.sig * np.sqrt(count))
+    def means(self, column: Floats, weights: Sequence[Floats]) -> Floats:
+        """Return weighted means over the newest candles of each row, (rows, weights); each of `weights` newest first.
+
+        One dot product each, as in `trailing_mean`: no row's rounding depends on how many there are.
+        """
+        means = np.empty((self.rows, len(weights)))
+        for at, one in enumerate(weights):
+            means[:, at] = np.correlate(column[REACH - len(one) :], one[::-1], "valid")
+        return means
+
+    def changes(self, counts: Sequence[int]) -> Floats:
+        """Return (rows, counts): log returns over the newest candles, each in units of sig sqrt(count)."""
+        before = self.price[self._place[:, None] - np.array(counts)]
+        moved: Floats = (self.lag(self.price, 0)[:, None] - before) / (self.sig[:, None] * np.sqrt(counts))
         return moved
 
     def scaled_return(self, lag: int) -> Floats:
@@ -101,6 +116,11 @@ class Frame(Shapes):
         return unbroken(self.candles, REACH)[REACH - 1 :]
 
     @cached_property
+    def _place(self) -> Integers:
+        """Where each row's own candle stands in the columns."""
+        return np.arange(REACH - 1, REACH - 1 + self.rows)
+
+    @cached_property
     def price(self) -> Floats:
         """Log close of each candle."""
         return np.log(self.candles.close)
@@ -108,7 +128,10 @@ class Frame(Shapes):
     @cached_property
     def returns(self) -> Floats:
         """Log return of each candle; that of the oldest is unknown here, and no feature reads it."""
-        return np.diff(self.price, prepend=np.nan)
+        returns = np.empty_like(self.price)
+        returns[0] = np.nan
+        np.subtract(self.price[1:], self.price[:-1], out=returns[1:])
+        return returns
 
     @cached_property
     def variance(self) -> Floats:
@@ -118,7 +141,12 @@ class Frame(Shapes):
     @cached_property
     def mean_variance(self) -> Floats:
         """sig^2 of each row."""
-        return self.mean(self.variance, ewma_weights(SPAN, LAGS))
+        return self.means(self.variance, [_SIG_WEIGHTS])[:, 0]
+
+    @cached_property
+    def log_range(self) -> Floats:
+        """ln(range) of each candle, none smaller than `FLOOR` lets it be."""
+        return np.log(np.maximum(self.range, math.sqrt(FLOOR)))
 
     @cached_property
     def sig(self) -> Floats:
