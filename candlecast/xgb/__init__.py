@@ -1,4 +1,4 @@
-"""The boosted model; xgboost is imported nowhere else."""
+"""The boosted model. XGBoost is known nowhere else: its package to who fits, its shared library to who predicts."""
 
 from candlecast.xgb.forecaster import NOT_TUNED, XGBForecaster, data_hash
 

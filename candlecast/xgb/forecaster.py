@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import xgboost
 
 from candlecast.baseline import assemble
 from candlecast.calibration import RECENT
@@ -27,6 +26,7 @@ from candlecast.forecast import Explanation, Forecast
 from candlecast.frame import REACH
 from candlecast.market import NOTHING, PART_INTERVALS, KnownCandles, market_around, part_series
 from candlecast.table import NOTHING_BUILT, Matrices, Table
+from candlecast.xgb import library
 from candlecast.xgb.fitting import Fitting, fit_part
 from candlecast.xgb.heads import Head, Reading
 from candlecast.xgb.recipe import recipe, recipe_facts
@@ -126,7 +126,7 @@ class XGBForecaster:
             "tuned": dict(tuned),
             "directions": {str(h): head.direction_facts() for h, head in heads.items()},
             "calibration": {str(h): head.calibration_facts() for h, head in heads.items()},
-            "libraries": {"python": platform.python_version(), "numpy": np.__version__, "xgboost": xgboost.__version__},
+            "libraries": {"python": platform.python_version(), "numpy": np.__version__, "xgboost": library.version()},
             "artefacts": {name: hashlib.sha256(raw).hexdigest() for name, raw in artefacts.items()},
         }
         return cls(heads, artefacts, manifest)
