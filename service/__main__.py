@@ -24,8 +24,6 @@ def _serve(settings: Settings) -> int:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)
         import uvicorn
 
-        from service.protocol import BoundedProtocol
-
         uvicorn.run(
             "service.__main__:create_app",
             factory=True,
@@ -34,7 +32,7 @@ def _serve(settings: Settings) -> int:
             workers=settings.service_workers,
             access_log=False,
             log_config=None,
-            http=BoundedProtocol,
+            http="service.shortcut:ShortcutProtocol",
             ws="none",
             forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=20,
@@ -47,11 +45,10 @@ def create_app() -> object:
     settings = load_settings()
     set_up_logs(settings.log_level)
     from service.app import Candlecast, public_api
-    from service.ready import ReadyFront
+    from service.shortcut import Shortcut
 
     app = Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees
-    # Around BentoML's app, not inside: its own layers cost more than the answer.
-    return ReadyFront(app, public_api, settings)
+    return Shortcut(app, public_api, settings)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _awaited = True  # a head, or what remains of one
     _unfinished = 0  # bytes received since the head began
     _received = 0  # bytes of the piece that is being parsed
+    _ended = False  # a request, in that piece: how much of it belongs to the next is not known
     _refused = False
     _watch: asyncio.TimerHandle | None = None
     _seen = False  # by the watch, while the same head was awaited
@@ -62,7 +63,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unfinished + self._received > MOST_HEAD_BYTES and self._head() > MOST_HEAD_BYTES:
             self._refuse_head()
         if not self._refused:
-            super().on_headers_complete()
+            self.begin_request()
+
+    def begin_request(self) -> None:
+        """Let the request begin, now that its head is complete."""
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -71,16 +76,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take the body's end."""
+        self._ended = True
         if not self._refused:
-            super().on_message_complete()
+            self.end_request()
+
+    def end_request(self) -> None:
+        """Let the request end, now that its body is complete."""
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrives, as long as it may be a request that is read."""
         if self._refused:
             return
-        self._received = len(data)
+        self._received, self._ended = len(data), False
         super().data_received(data)
-        if self._awaited and not self._refused:
+        if self._awaited and not self._ended and not self._refused:
             self._unfinished += len(data)
             if self._unfinished > MOST_HEAD_BYTES:
                 self._refuse_head()

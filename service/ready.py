@@ -5,24 +5,22 @@ from __future__ import annotations
 import gzip
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import Counter
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from candlecast import api
 from candlecast.candles import Series
 from candlecast.errors import UsageError
-from candlecast.metrics import HTTP_SECONDS, LATEST_ANSWERS
-from candlecast.requests import REQUEST_ID, request_id
-from candlecast.settings import Settings
+from candlecast.metrics import LATEST_ANSWERS
 from service import answers
 from service.asked import BoardNow, configured, parse_series, served
 from service.board import Board
@@ -35,7 +33,6 @@ _SECONDS = 1.0
 _LONGEST = 86_400.0  # seconds; a replay's clock may stand still
 _MOST_QUERIES = 10_000
 _LEAST_GZIPPED = 500  # bytes
-_REQUEST_ID = REQUEST_ID.lower().encode()
 _PLAIN_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _NEVER = re.compile(r"q=0(\.0*)?")
 
@@ -44,6 +41,22 @@ router = APIRouter(prefix="/v1")
 Headers = list[tuple[bytes, bytes]]
 Asked = tuple[Series | None, int | None]
 """A series and a horizon; None for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to give an answer, for the route and as the bytes of the wire, which lack what differs each time."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    head: bytes
+
+    @classmethod
+    def of(cls, status: int, headers: Headers, body: bytes = b"") -> Variant:
+        """Return the variant with its status line and headers as bytes."""
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return cls(status, headers, body, b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), lines))
 
 
 @dataclass(slots=True)
@@ -56,26 +69,27 @@ class Ready:
     counters: tuple[Counter, ...]
     changes: int
     until: float
-    _whole: tuple[Headers, bytes] | None = None
-    _gzipped: tuple[Headers, bytes] | None = None
+    _unchanged: Variant | None = None
+    _whole: Variant | None = None
+    _gzipped: Variant | None = None
 
-    def answer(self, matches: bytes | None, encodings: bytes) -> tuple[int, Headers, bytes]:
-        """Return status, headers and body for the values of If-None-Match and Accept-Encoding; count the answer."""
+    def answer(self, matches: bytes | None, encodings: bytes) -> Variant:
+        """Return the answer for the values of If-None-Match and Accept-Encoding; count it."""
         for counter in self.counters:
             counter.inc()
         if matches is not None and _is_among(self.etag, matches):
-            return 304, self.headers, b""
-        if encodings and len(self.body) >= _LEAST_GZIPPED and _takes_gzip(encodings):
+            self._unchanged = found = self._unchanged or Variant.of(304, self.headers)
+        elif encodings and len(self.body) >= _LEAST_GZIPPED and _takes_gzip(encodings):
             self._gzipped = found = self._gzipped or self._encoded(
                 gzip.compress(self.body, compresslevel=6, mtime=0), (b"content-encoding", b"gzip")
             )
         else:
             self._whole = found = self._whole or self._encoded(self.body)
-        return 200, *found
+        return found
 
-    def _encoded(self, body: bytes, *encoding: tuple[bytes, bytes]) -> tuple[Headers, bytes]:
+    def _encoded(self, body: bytes, *encoding: tuple[bytes, bytes]) -> Variant:
         length = (b"content-length", b"%d" % len(body))
-        return [*self.headers, *encoding, (b"content-type", b"application/json"), length], body
+        return Variant.of(200, [*self.headers, *encoding, (b"content-type", b"application/json"), length], body)
 
 
 class ReadyAnswers:
@@ -155,40 +169,6 @@ class ReadyAnswers:
         return min(_LONGEST, (closes - said.now).total_seconds() / said.clock_speed)
 
 
-class ReadyFront:
-    """Answers the plainest requests of the route before anything else looks at them, and passes on all others.
-
-    The bytes are the same either way. What only the layers inside know about is passed on: other origins, and
-    everything where reading needs a token. `public` is the API, whose state holds the answers.
-    """
-
-    def __init__(self, app: ASGIApp, public: FastAPI, settings: Settings) -> None:
-        self.app = app
-        self.state = public.state
-        self._paths = set() if settings.protect_reading else {PATH, settings.root_path + PATH}
-        self._seconds = {status: HTTP_SECONDS.labels("GET", PATH, str(status)) for status in (200, 304)}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in self._paths or scope["method"] != "GET":
-            await self.app(scope, receive, send)
-            return
-        begun = time.perf_counter()
-        ready, given = self._find(scope["query_string"]), _given(scope["headers"])
-        if ready is None or given is None:
-            await self.app(scope, receive, send)
-            return
-        known_id, matches, encodings = given
-        status, headers, body = ready.answer(matches, encodings)
-        known_as = (_REQUEST_ID, request_id(known_id.decode("latin-1")).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, known_as]})
-        await send({"type": "http.response.body", "body": body})
-        self._seconds[status].observe(time.perf_counter() - begun)
-
-    def _find(self, query: bytes) -> Ready | None:
-        kept: ReadyAnswers | None = getattr(self.state, "ready", None)
-        return kept.find_plain(query) if kept else None
-
-
 @router.get("/forecasts/latest", response_model=api.LatestForecasts, responses={304: {"description": "As it was"}})
 async def latest_forecasts(
     board: BoardNow,
@@ -205,9 +185,9 @@ async def latest_forecasts(
         )
     )
     matches, encodings = http.headers.get("if-none-match"), http.headers.get("accept-encoding", "")
-    status, headers, body = ready.answer(matches.encode() if matches is not None else None, encodings.encode())
-    response = Response(status_code=status)
-    response.body, response.raw_headers = body, [*headers]
+    variant = ready.answer(matches.encode() if matches is not None else None, encodings.encode())
+    response = Response(status_code=variant.status)
+    response.body, response.raw_headers = variant.body, [*variant.headers]
     return response
 
 
@@ -225,21 +205,6 @@ def _read(query: bytes) -> Asked | None:
     if horizon is None:
         return series, None
     return (series, int(horizon)) if _PLAIN_NUMBER.fullmatch(horizon) else None
-
-
-def _given(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None, bytes] | None:
-    """Return the values of X-Request-ID, If-None-Match and Accept-Encoding; None for a page of another origin."""
-    known_id, matches, encodings = b"", None, b""
-    for name, value in headers:
-        if name == b"accept-encoding":
-            encodings = value
-        elif name == b"if-none-match":
-            matches = value
-        elif name == _REQUEST_ID:
-            known_id = value
-        elif name == b"origin":
-            return None
-    return known_id, matches, encodings
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import socket
+import threading
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,6 +17,7 @@ from service.board import Board
 from service.ready import Ready, ReadyAnswers
 from tests.making import make_candles
 from tests.service.house import BTC, EMPTY, LIVE, NOON, REPLAYED, House, set_clock
+from tests.service.wire import status_of, talk
 
 PATH = "/v1/forecasts/latest"
 HOUR = 3600
@@ -173,3 +176,56 @@ def test_the_clock_in_an_answer_moves_on_without_making_it_another_one(board: Bo
     assert second is not first
     assert second.body != first.body
     assert second.etag == first.etag
+
+
+def _plain(path: str = f"{PATH}?series={BTC}&horizon=1", version: str = "1.1", *more: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/{version}", "host: here", *more, "", ""]).encode()
+
+
+def _answers(received: bytes) -> list[tuple[int, bytes]]:
+    """Return status and body of each answer."""
+    found = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        (length,) = [int(line.split(b":")[1]) for line in head.splitlines() if line.startswith(b"content-length")]
+        found.append((status_of(head), rest[:length]))
+        received = rest[length:]
+    return found
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_in_order(house: House) -> None:
+    paths = [f"{PATH}?series={BTC}&horizon=1", "/v1/status", f"{PATH}?series={BTC}&horizon=5", f"{PATH}?horizon=2", "/"]
+    sent = b"".join(map(_plain, paths * 3)) + _plain("/v1/status", "1.1", "connection: close")
+    found = _answers(talk(house, sent))
+    assert [status for status, _ in found] == [200, 200, 200, 400, 200] * 3 + [200]
+    horizons = [json.loads(body)["forecasts"][0]["horizon"] for _, body in found[:-1:5] + found[2:-1:5]]
+    assert horizons == [1, 1, 1, 5, 5, 5]
+
+
+def test_a_caller_who_does_not_read_gets_all_of_it_later(house: House) -> None:
+    count = 5000
+    with socket.create_connection(("127.0.0.1", house.http.base_url.port or 80), timeout=20) as connection:
+        writer = threading.Thread(
+            target=connection.sendall, args=(_plain() * count + _plain("/", "1.1", "connection: close"),)
+        )
+        writer.start()
+        assert house.http.get("/v1/status").status_code == 200, "the others are served meanwhile"
+        received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+        writer.join()
+    assert received.count(b'"horizon":1') == count
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        _plain(version="1.0"),
+        _plain(f"{PATH}?series={BTC}&horizon=1", "1.1", "connection: close"),
+        _plain(f"{PATH}?series={BTC}&horizon=1", "1.1", "connection: close", "content-length: 5") + b"12345",
+        _plain(f"http://here{PATH}?series={BTC}&horizon=1", "1.1", "connection: close"),
+    ],
+)
+def test_whoever_asks_less_plainly_gets_the_same(house: House, request_: bytes) -> None:
+    ((status, content),) = _answers(talk(house, request_))
+    (said,) = json.loads(content)["forecasts"]
+    (wanted,) = _ask(house).json()["forecasts"]
+    assert (status, said["target_time"]) == (200, wanted["target_time"])
