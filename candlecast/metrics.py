@@ -34,13 +34,19 @@ HTTP_IN_PROGRESS = Gauge(
     "Requests that are being answered; those that a ready answer is given to are not among them",
     multiprocess_mode="livesum",
 )
+CHAMPION_REFUSED = Gauge(
+    "candlecast_champion_refused",
+    "1 while a worker does not load the champion of a venue and interval, and answers with the one before",
+    ["venue", "interval"],
+    multiprocess_mode="livemax",
+)
 STAGE_SECONDS = Histogram(
     "candlecast_stage_duration_seconds",
     "Time that one stage of making forecasts takes: see STAGES",
     ["stage"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
-COUNTED = (HTTP_SECONDS, LATEST_ANSWERS, HTTP_IN_PROGRESS, STAGE_SECONDS)
+COUNTED = (HTTP_SECONDS, LATEST_ANSWERS, HTTP_IN_PROGRESS, CHAMPION_REFUSED, STAGE_SECONDS)
 
 STAGES = {
     "refresh": "one look for news: new candles and champions, and all that follows from them",
@@ -287,4 +293,5 @@ def sample_names() -> set[str]:
     histograms = ("candlecast_http_request_duration_seconds", "candlecast_stage_duration_seconds")
     counted = {f"{histogram}_{part}" for histogram in histograms for part in ("bucket", "sum", "count")}
     counted |= {"candlecast_latest_forecasts_total", "candlecast_http_requests_in_progress"}
+    counted |= {"candlecast_champion_refused"}
     return counted | {metric.name for metric in (*SERVICE_STATE, *STATE)}

@@ -171,6 +171,10 @@ class Settings(BaseSettings):
     """Most seconds that a forecast waits, after its candle arrived, for the other candles of the same moment that its
     model looks at; then it is made without them."""
 
+    shadow_challenger: bool = True
+    """Whether the newest judged model version that does not answer forecasts beside the champion: never served, written
+    into the ledger as `challenger`."""
+
     max_request_bytes: int = Field(default=8_000_000, ge=1)
     """Largest request body that the service reads."""
 

@@ -21,7 +21,8 @@ from candlecast.store.live import WINDOWS, LiveScore
 from candlecast.store.models import NAIVE, Score, Version
 from candlecast.store.prices import LastPrice
 from candlecast.store.runs import RunRow
-from service.board import Board, Said, SeriesBoard
+from service.board import Board, SeriesBoard
+from service.speaking import Said
 
 SIMULATED = "simulated"
 _FRESH_INTERVALS = 3
@@ -67,7 +68,7 @@ def _silence(
 def _spoken(said: Said) -> dict[str, Any]:
     entry, baseline = said.answer, said.baseline
     return {
-        "status": "ok" if entry.role == "champion" else "baseline",
+        "status": "baseline" if entry.model_version == NAIVE else "ok",
         "issued_at": entry.issued_at,
         **_forecast(entry.forecast),
         "model_version": entry.model_version,
@@ -98,13 +99,25 @@ def _intervals(forecast: Forecast) -> dict[str, api.Bounds]:
     return {str(percent): api.Bounds(lower=lower, upper=upper) for percent, lower, upper in bounds}
 
 
-def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[api.ComputedForecast]:
-    """Yield forecasts of a caller's candles."""
+def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[dict[str, Any]]:
+    """Yield forecasts of a caller's candles as the fields of `api.ComputedForecast`.
+
+    Not as that shape itself: there may be ten thousand of them, and to make and check one takes longer than to forecast.
+    """
     status = "baseline" if model_version == NAIVE else "ok"
-    for forecast in forecasts:
-        yield api.ComputedForecast.model_validate(
-            {"horizon": forecast.horizon, "status": status, "model_version": model_version, **_forecast(forecast)}
-        )
+    for said in forecasts:
+        yield {
+            "horizon": said.horizon,
+            "status": status,
+            "cutoff": said.cutoff,
+            "target_time": said.target_time,
+            "last_close": said.last_close,
+            "point": {"open": said.open, "high": said.high, "low": said.low, "close": said.close, "range": said.range},
+            "p_up": said.p_up,
+            "quantiles": dict(zip(_LEVEL_NAMES, said.quantiles, strict=True)),
+            "intervals": {name: dict(zip(_BOUNDS, said.interval(percent), strict=True)) for percent, name in _PERCENTS},
+            "model_version": model_version,
+        }
 
 
 def ledger_rows(series: Series, rows: Sequence[Scored | Recalled], last: int) -> api.LedgerRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from service.board import Board
 log = logging.getLogger(__name__)
 
 _AUDIT_SECONDS = 60.0
+_WARM_UP_SECONDS = 20.0
 # News is looked for even where notifications arrive: one may be lost while the connection is renewed.
 _LISTEN_SECONDS = 15.0
 
@@ -35,6 +37,7 @@ class Follower:
         self.board = board
         self.audit: Audit | None = None
         self._stop = threading.Event()
+        self._looked = threading.Event()
         self._listener: Listener | None = None
         self._threads = [
             threading.Thread(target=self._follow, name="follower", daemon=True),
@@ -42,9 +45,13 @@ class Follower:
         ]
 
     def start(self) -> None:
-        """Start both threads."""
+        """Start both threads, and return once the board is filled, or could not be, or it takes too long.
+
+        A worker that answers before its board is filled could only say that it does not know yet.
+        """
         for thread in self._threads:
             thread.start()
+        self._looked.wait(_WARM_UP_SECONDS)
 
     def stop(self) -> None:
         """Stop both threads; returns within a few seconds."""
@@ -58,15 +65,18 @@ class Follower:
             try:
                 self._listen()
                 self.board.refresh()
+                self._looked.set()
                 self._wait()
             except StoreUnavailable as error:
                 log.warning("%s; answering what was last known", error.message)
                 self.board.away()
                 self._hang_up()
+                self._looked.set()
                 self._stop.wait(self.board.settings.poll_seconds)
             except Exception:
                 log.exception("the board could not be refreshed")
                 self.board.away()
+                self._looked.set()
                 self._stop.wait(self.board.settings.poll_seconds)
 
     def _listen(self) -> None:
@@ -74,13 +84,18 @@ class Follower:
             self._listener = self.board.database.listener(CANDLE_CHANNEL, CHAMPION_CHANNEL)
 
     def _wait(self) -> None:
-        if self._listener is None:
-            self._stop.wait(self.board.settings.poll_seconds)
-            return
-        # In short steps, so that stopping does not have to wait for news.
-        for _ in range(int(_LISTEN_SECONDS)):
-            if self._stop.is_set() or self._listener.wait(1.0) or self.board.waiting:
+        """Wait for news; what remains to be said in the champions' shadow is said meanwhile, a little at a time."""
+        until = time.monotonic() + (_LISTEN_SECONDS if self._listener else self.board.settings.poll_seconds)
+        while not self._stop.is_set() and (remaining := until - time.monotonic()) > 0:
+            more = not self.board.waiting and self.board.speak_in_shadow()
+            # In short steps, so that stopping does not have to wait for news.
+            if self._hears(0 if more else min(remaining, 1.0)) or self.board.waiting:
                 return
+
+    def _hears(self, seconds: float) -> bool:
+        if self._listener is None:
+            return self._stop.wait(seconds)
+        return bool(self._listener.wait(seconds))
 
     def _hang_up(self) -> None:
         if self._listener is not None:

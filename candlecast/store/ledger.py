@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,11 +10,11 @@ from sqlalchemy import Connection, RowMapping, and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from candlecast.candles import Series
+from candlecast.candles import Interval, Series
 from candlecast.errors import ForecastRefused
 from candlecast.forecast import Forecast
 from candlecast.store import schema
-from candlecast.store.candles import series_id
+from candlecast.store.candles import series_id, series_ids
 
 _BROKEN = text(
     """
@@ -29,6 +29,23 @@ _BROKEN = text(
     ORDER BY f.series_id, f.position LIMIT 1
     """
 )
+
+_LAST_CHAMPION = text(
+    """
+    SELECT said.model_version
+    FROM series s
+    CROSS JOIN LATERAL (
+        SELECT model_version, cutoff, position FROM forecast
+        WHERE series_id = s.id AND role = 'champion' AND model_version <> ALL (CAST(:refused AS text[]))
+        ORDER BY cutoff DESC, position DESC LIMIT 1
+    ) said
+    WHERE s.venue = :venue AND s.interval = :interval
+    ORDER BY said.cutoff DESC, said.position DESC LIMIT 1
+    """
+)
+
+_Key = tuple[int, datetime, int, str]
+"""What a row of the ledger is found by: series, cutoff, horizon and model version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +80,58 @@ class ChainState:
 
 
 def record(connection: Connection, series: Series, entries: Sequence[Entry]) -> list[Entry]:
-    """Write forecasts of one series down, unless they are there already, and return what the ledger holds for them.
+    """Write forecasts of one series down as `record_all` does, and return what the ledger holds for them."""
+    return record_all(connection, {series: entries})[series]
+
+
+def record_all(connection: Connection, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, list[Entry]]:
+    """Write forecasts down, unless they are there already, and return what the ledger holds for them.
 
     Two replicas agree by asking in turn: the row that was there first is the one that both return. Raise
     ForecastRefused, and write none of them, when the database refuses one: its target is not after `issued_at`, or is
-    past by the database's own clock.
+    past by the database's own clock. A series that the store does not know raises UnknownSeries.
     """
-    if not entries:
-        return []
-    number = series_id(connection, series)
-    rows = [_row(number, entry) for entry in entries]
+    ids = _ids(connection, said)
+    keys = {(ids[series], *_key(entry)): entry for series, entries in said.items() for entry in entries}
+    held = _held(connection, keys)
+    # In order of the series, so that two replicas wait for each other's chains without a deadlock.
+    missing = [_row(key[0], entry) for key, entry in sorted(keys.items(), key=lambda one: one[0][0]) if key not in held]
+    if missing:
+        _append(connection, missing, said)
+        held = _held(connection, keys)
+    return {series: [held[(ids[series], *_key(entry))] for entry in entries] for series, entries in said.items()}
+
+
+def _ids(connection: Connection, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, int]:
+    if len(said) == 1:
+        return {series: series_id(connection, series) for series in said}
+    known = series_ids(connection)
+    return {series: known[series] if series in known else series_id(connection, series) for series in said}
+
+
+def _held(connection: Connection, keys: Collection[_Key]) -> dict[_Key, Entry]:
+    f = schema.forecast.c
+    numbers, cutoffs = {key[0] for key in keys}, {key[1] for key in keys}
+    query = select(schema.forecast).where(f.series_id.in_(numbers), f.cutoff.in_(cutoffs))
+    rows = connection.execute(query).mappings() if keys else ()
+    return {(row["series_id"], *_key(entry)): entry for row in rows for entry in [_entry(row)]}
+
+
+def _append(connection: Connection, rows: Sequence[Mapping[str, object]], said: Collection[Series]) -> None:
     try:
         with connection.begin_nested():
             connection.execute(insert(schema.forecast).on_conflict_do_nothing(), rows)
     except IntegrityError as error:
         reason = str(error.orig).partition("\n")[0]
-        raise ForecastRefused(f"the ledger refuses a forecast of {series}: {reason}") from error
-    f = schema.forecast.c
-    keys = [(e.forecast.cutoff, e.forecast.horizon, e.model_version) for e in entries]
-    cutoffs = sorted({cutoff for cutoff, _, _ in keys})
-    found = connection.execute(select(schema.forecast).where(f.series_id == number, f.cutoff.in_(cutoffs))).mappings()
-    held = {(e.forecast.cutoff, e.forecast.horizon, e.model_version): e for e in map(_entry, found)}
-    return [held[key] for key in keys]
+        whose = str(next(iter(said))) if len(said) == 1 else f"{len(said)} series"
+        raise ForecastRefused(f"the ledger refuses a forecast of {whose}: {reason}") from error
+
+
+def last_champion(connection: Connection, venue: str, interval: Interval, refused: Collection[str]) -> str | None:
+    """Return the model version that last spoke as champion of a venue and interval, those in `refused` aside."""
+    values = {"venue": venue, "interval": str(interval), "refused": list(refused)}
+    found: str | None = connection.execute(_LAST_CHAMPION, values).scalar()
+    return found
 
 
 def read(
@@ -151,6 +198,10 @@ def _row(number: int, entry: Entry) -> dict[str, object]:
         "range": f.range,
         "quantiles": list(f.quantiles),
     }
+
+
+def _key(entry: Entry) -> tuple[datetime, int, str]:
+    return entry.forecast.cutoff, entry.forecast.horizon, entry.model_version
 
 
 def told(row: RowMapping) -> Forecast:

@@ -1,11 +1,11 @@
 """How good what was said live has been: scores over recent windows, computed inside the database.
 
-What counts is the champion's row of each cutoff, the newest where two champions spoke, beside the baseline's own row
-and the close that came. Every score is a ratio of two means, so one formula gives all confidence intervals: the delta
-method with the variance of Newey and West (1987, Econometrica 55), lags as in `evaluation.newey_west_variance`. With
-S(t) the running sum of the deviations, which ends at zero, it needs no products of lagged rows: the sum of squares of
-S(t) - S(t - lags - 1) over all t, those beyond the end included, divided by lags + 1, is the sum of the autocovariances
-in Bartlett's weights.
+What counts is the champion's row of each cutoff (or the challenger's, where that is asked for), the newest where two
+spoke, beside the baseline's own row and the close that came. Every score is a ratio of two means, so one formula gives
+all confidence intervals: the delta method with the variance of Newey and West (1987, Econometrica 55), lags as in
+`evaluation.newey_west_variance`. With S(t) the running sum of the deviations, which ends at zero, it needs no products
+of lagged rows: the sum of squares of S(t) - S(t - lags - 1) over all t, those beyond the end included, divided by
+lags + 1, is the sum of the autocovariances in Bartlett's weights.
 """
 
 from __future__ import annotations
@@ -80,19 +80,25 @@ METRICS = tuple(_METRICS)
 whose close changed.
 """
 
-# The clauses on the candles' time repeat what those on the cutoff say, so that only candles of the window are read.
-_SPOKEN = """
-SELECT DISTINCT ON (f.series_id, f.cutoff) f.target_time, f.last_close, f.close, f.p_up, f.quantiles,
-       b.close AS baseline_close, b.quantiles AS baseline_quantiles, c.close AS realised
-FROM forecast f
-JOIN forecast b ON (b.series_id, b.cutoff, b.horizon, b.role) = (f.series_id, f.cutoff, f.horizon, 'baseline')
-JOIN candle c ON (c.series_id, c.open_time) = (f.series_id, f.target_time - CAST(:step AS interval))
-WHERE f.series_id = ANY(:series) AND f.horizon = :horizon AND f.role = 'champion'
-  AND f.cutoff > CAST(:start AS timestamptz) - CAST(:ahead AS interval)
-  AND f.cutoff <= CAST(:end AS timestamptz) - CAST(:ahead AS interval)
-  AND c.open_time > CAST(:start AS timestamptz) - CAST(:step AS interval) AND c.open_time < :end
-ORDER BY f.series_id, f.cutoff, f.position DESC
-"""
+
+def _spoken(series: str, step: str, end: str) -> str:
+    """Return the query of what was said and came, for a series, its interval and the end of its windows."""
+    start, ahead = f"{end} - CAST(:longest AS interval)", f":horizon * {step}"
+    # The clauses on the candles' time repeat what those on the cutoff say, so that only candles of the window are read.
+    return f"""
+    SELECT DISTINCT ON (f.series_id, f.cutoff) f.series_id, f.target_time, f.last_close, f.close, f.p_up, f.quantiles,
+           b.close AS baseline_close, b.quantiles AS baseline_quantiles, c.close AS realised
+    FROM forecast f
+    JOIN forecast b ON (b.series_id, b.cutoff, b.horizon, b.role) = (f.series_id, f.cutoff, f.horizon, 'baseline')
+    JOIN candle c ON (c.series_id, c.open_time) = (f.series_id, f.target_time - {step})
+    WHERE f.series_id = {series} AND f.horizon = :horizon AND f.role = :role
+      AND f.cutoff > {start} - {ahead} AND f.cutoff <= {end} - {ahead}
+      AND c.open_time > {start} - {step} AND c.open_time < {end}
+    ORDER BY f.series_id, f.cutoff, f.position DESC
+    """  # noqa: S608  # texts of this module only
+
+
+_SPOKEN = _spoken("ANY(:series)", "CAST(:step AS interval)", "CAST(:end AS timestamptz)")
 
 # From `losses` (name, at, loss, unit) to one row per name; rows without a loss or a unit do not count.
 _ESTIMATES = """
@@ -140,7 +146,7 @@ def _by_window(metrics: Sequence[str]) -> TextClause:
     )
 
 
-_ALL, _SKILL = _by_window(METRICS), _by_window(["skill"])
+_ALL = _by_window(METRICS)
 
 # Symbols of one market move together: their mean by cutoff counts a shared shock once.
 _POOLED = text(
@@ -154,16 +160,47 @@ _POOLED = text(
 )
 
 
-def scores(connection: Connection, series: Series, horizon: int, end: datetime) -> dict[str, dict[str, LiveScore]]:
+# Every series on its own, with its own interval and end.
+_EACH = text(
+    f"""
+    WITH losses AS MATERIALIZED (
+        SELECT said.series_id::text AS name, said.target_time AS at, abs(said.close - said.realised) AS loss,
+               abs(said.baseline_close - said.realised) AS unit
+        FROM unnest(CAST(:series AS int[]), CAST(:steps AS interval[]), CAST(:ends AS timestamptz[]))
+            AS asked (series_id, step, ends_at)
+        CROSS JOIN LATERAL ({_spoken("asked.series_id", "asked.step", "asked.ends_at")}) said
+    ), {_ESTIMATES}
+    """  # noqa: S608  # texts of this module only
+)
+
+
+def scores(
+    connection: Connection, series: Series, horizon: int, end: datetime, role: str = "champion"
+) -> dict[str, dict[str, LiveScore]]:
     """Return by window and metric how forecasts of one series scored whose target lies in (end - window, end]."""
-    found = _read(connection, _ALL, [series], horizon, end, WINDOWS)
+    found = _read(connection, _ALL, [series], horizon, end, WINDOWS, role)
     return {window: {metric: found.get(f"{window} {metric}", NONE_YET) for metric in METRICS} for window in WINDOWS}
 
 
 def headline(connection: Connection, series: Series, horizon: int, end: datetime) -> LiveScore:
     """Return the skill against the baseline over the `HEADLINE` window that ends at `end`."""
-    found = _read(connection, _SKILL, [series], horizon, end, {HEADLINE: WINDOWS[HEADLINE]})
-    return found.get(f"{HEADLINE} skill", NONE_YET)
+    return headlines(connection, {series: end}, horizon)[series]
+
+
+def headlines(connection: Connection, ends: Mapping[Series, datetime], horizon: int) -> dict[Series, LiveScore]:
+    """Return the headline of each series over the window that ends at its own `end`, by one query for all of them."""
+    known = series_ids(connection)
+    asked = [series for series in ends if series in known]
+    values = {
+        "series": [known[series] for series in asked],
+        "steps": [series.interval.delta for series in asked],
+        "ends": [ends[series] for series in asked],
+        "horizon": horizon,
+        "longest": WINDOWS[HEADLINE],
+        "role": "champion",
+    }
+    found = {int(row.name): _score("skill", *row[1:]) for row in connection.execute(_EACH, values)} if asked else {}
+    return {series: found.get(known.get(series, 0), NONE_YET) for series in ends}
 
 
 def pooled_skill(
@@ -183,18 +220,18 @@ def _read(
     horizon: int,
     end: datetime,
     windows: Mapping[str, timedelta],
+    role: str = "champion",
 ) -> dict[str, LiveScore]:
     known = series_ids(connection)
-    step = series[0].interval.delta
     values = {
         "series": [known[one] for one in series if one in known],
         "horizon": horizon,
-        "step": step,
-        "ahead": horizon * step,
-        "start": end - max(windows.values()),
+        "step": series[0].interval.delta,
+        "longest": max(windows.values()),
         "end": end,
         "windows": list(windows),
         "lengths": list(windows.values()),
+        "role": role,
     }
     return {row.name: _score(*row) for row in connection.execute(query, values)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, tuple_
+from sqlalchemy import Connection, Row, and_, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.candles import Interval, Series
@@ -19,6 +19,19 @@ from candlecast.store.database import CHAMPION_CHANNEL, notify
 
 NAIVE = "naive"
 """The baseline's model version: it has no artefact and answers where there is no champion."""
+
+_CHALLENGERS = text(
+    """
+    SELECT DISTINCT ON (m.venue, m.interval) m.venue, m.interval, m.id
+    FROM model_version m
+    LEFT JOIN champion c ON (c.venue, c.interval) = (m.venue, m.interval)
+    LEFT JOIN model_version answering ON answering.id = c.model_version
+    WHERE m.venue IS NOT NULL AND m.decision IS NOT NULL AND m.id IS DISTINCT FROM c.model_version
+      AND (answering.id IS NULL OR (m.recorded_at, m.id) > (answering.recorded_at, answering.id))
+      AND EXISTS (SELECT FROM model_artifact a WHERE a.model_version = m.id)
+    ORDER BY m.venue, m.interval, m.recorded_at DESC, m.id DESC
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,14 @@ class Score:
     count: int
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What made a model version champion; one that is promoted anew has another `recorded_at`."""
+
+    model_version: str
+    recorded_at: datetime
 
 
 def register_naive(connection: Connection) -> None:
@@ -96,7 +117,9 @@ def promote(connection: Connection, version: Version, *, now: datetime, reason: 
     connection.execute(
         insert(schema.champion)
         .values(venue=version.venue, interval=str(version.interval), **values)
-        .on_conflict_do_update(index_elements=["venue", "interval"], set_=values)
+        .on_conflict_do_update(
+            index_elements=["venue", "interval"], set_={**values, "recorded_at": func.clock_timestamp()}
+        )
     )
     notify(connection, CHAMPION_CHANNEL, f"{version.venue}:{version.interval}")
 
@@ -106,6 +129,22 @@ def champions(connection: Connection) -> dict[tuple[str, Interval], str]:
     c = schema.champion.c
     rows = connection.execute(select(c.venue, c.interval, c.model_version))
     return {(row.venue, Interval(row.interval)): row.model_version for row in rows}
+
+
+def promotions(connection: Connection) -> dict[tuple[str, Interval], Promotion]:
+    """Return what made the champions champions, by venue and interval."""
+    c = schema.champion.c
+    rows = connection.execute(select(c.venue, c.interval, c.model_version, c.recorded_at))
+    return {(row.venue, Interval(row.interval)): Promotion(row.model_version, row.recorded_at) for row in rows}
+
+
+def challengers(connection: Connection) -> dict[tuple[str, Interval], str]:
+    """Return by venue and interval the newest model version that was judged and is not the champion.
+
+    None that was registered before the champion, and none whose artefacts are gone.
+    """
+    rows = connection.execute(_CHALLENGERS)
+    return {(row.venue, Interval(row.interval)): row.id for row in rows}
 
 
 def newest_training(connection: Connection) -> dict[str, datetime]:

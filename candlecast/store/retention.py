@@ -70,14 +70,15 @@ WITH pruned AS (
 SELECT count(*) FROM pruned
 """
 
-# The bytes of model versions that never answered: not promoted, not champion, and nothing of theirs in the ledger.
+# The bytes of model versions that never answered: not promoted, not champion, and nothing of theirs in the ledger but
+# what they said as challengers.
 _ARTEFACTS = """
 WITH pruned AS (
     DELETE FROM model_artifact a USING model_version m
     WHERE m.id = a.model_version AND m.recorded_at < clock_timestamp() - :artefacts
       AND m.decision ->> 'promote' IS DISTINCT FROM 'true'
       AND NOT EXISTS (SELECT FROM champion c WHERE c.model_version = m.id)
-      AND NOT EXISTS (SELECT FROM forecast f WHERE f.model_version = m.id)
+      AND NOT EXISTS (SELECT FROM forecast f WHERE f.model_version = m.id AND f.role <> 'challenger')
     RETURNING a.name
 )
 SELECT count(*) FROM pruned

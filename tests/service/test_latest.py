@@ -108,7 +108,9 @@ def test_a_new_candle_changes_the_answer_and_grows_the_ledger(house: House) -> N
 
 
 def _answers(house: House, series: Series, said: Forecast) -> bool:
-    return _says(house.latest(series, said.horizon), said)
+    answer = house.latest(series, said.horizon)
+    assert answer["status"] != "abstained"
+    return _says(answer, said)
 
 
 def _ledger(house: House, series: Series) -> int:
