@@ -99,25 +99,13 @@ def _intervals(forecast: Forecast) -> dict[str, api.Bounds]:
     return {str(percent): api.Bounds(lower=lower, upper=upper) for percent, lower, upper in bounds}
 
 
-def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[dict[str, Any]]:
-    """Yield forecasts of a caller's candles as the fields of `api.ComputedForecast`.
-
-    Not as that shape itself: there may be ten thousand of them, and to make and check one takes longer than to forecast.
-    """
+def computed(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[api.ComputedForecast]:
+    """Yield forecasts of a caller's candles."""
     status = "baseline" if model_version == NAIVE else "ok"
-    for said in forecasts:
-        yield {
-            "horizon": said.horizon,
-            "status": status,
-            "cutoff": said.cutoff,
-            "target_time": said.target_time,
-            "last_close": said.last_close,
-            "point": {"open": said.open, "high": said.high, "low": said.low, "close": said.close, "range": said.range},
-            "p_up": said.p_up,
-            "quantiles": dict(zip(_LEVEL_NAMES, said.quantiles, strict=True)),
-            "intervals": {name: dict(zip(_BOUNDS, said.interval(percent), strict=True)) for percent, name in _PERCENTS},
-            "model_version": model_version,
-        }
+    for forecast in forecasts:
+        yield api.ComputedForecast.model_validate(
+            {"horizon": forecast.horizon, "status": status, "model_version": model_version, **_forecast(forecast)}
+        )
 
 
 def ledger_rows(series: Series, rows: Sequence[Scored | Recalled], last: int) -> api.LedgerRows:
