@@ -512,8 +512,22 @@ class ColumnDrift(Shape):
     score: float | None
     """Distance between both windows by the report's method; null where one of them holds no value."""
     threshold: float
-    """From here on the column has drifted: more than the reference's own weeks differ from each other."""
+    """From here on the column has drifted: farther than windows of the past lay from each other."""
     drifted: bool
+
+
+class DriftCalibration(Shape):
+    """How often the thresholds of a report alarm by chance, found on null windows: pairs of windows out of the past."""
+
+    column_rate: float
+    """Share of null windows in which one column passes its threshold."""
+    verdict_rate: float
+    """Share of null windows in which so many columns did that the whole would have drifted."""
+    null_windows: int
+    """How many there were, each a day later than the one before; a few days where the current window is longer."""
+    start: datetime
+    end: datetime
+    """The past that they lie in."""
 
 
 class DriftReport(Shape):
@@ -531,6 +545,8 @@ class DriftReport(Shape):
     share: float
     """Share of the columns that drifted."""
     drifted: bool
+    calibration: DriftCalibration | None = None
+    """Null where too little was stored for null windows: then the thresholds are a rule of thumb."""
     columns: list[ColumnDrift]
     """The farthest moved first, in units of their thresholds."""
     report: str | None

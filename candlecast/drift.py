@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 DRIFT_SHARE = 0.3
 """From this share of drifted columns on the whole has drifted."""
@@ -17,6 +17,11 @@ class Window:
     start: datetime
     end: datetime
     rows: int = 0
+
+    @property
+    def length(self) -> timedelta:
+        """From the start to the end."""
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,34 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the thresholds were found on: null windows, pairs out of the past that lie as reference and current do.
+
+    `column_rate` is the share of null windows that the threshold of a column lets pass as drift, `verdict_rate` the
+    share of them in which so many columns do so that the whole has drifted. Both say how often to expect an alarm while
+    the market goes on as it did between `start` and `end`.
+    """
+
+    column_rate: float
+    verdict_rate: float
+    null_windows: int
+    start: datetime
+    end: datetime
+    made_at: datetime
+    """By the venue's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class DriftSummary:
-    """All columns by name, by one method; `html` is the report for people, where one was asked for."""
+    """All columns by name, by one method; `html` is the report for people, where one was asked for.
+
+    `calibration` is None where the history was too short for null windows and the thresholds are a rule of thumb.
+    """
 
     method: str
     columns: Mapping[str, ColumnDrift]
     html: str | None = None
+    calibration: Calibration | None = None
 
     @property
     def share(self) -> float:

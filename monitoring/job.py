@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -20,17 +21,24 @@ from candlecast.store import drift as reports
 from candlecast.store import models, retraining
 from candlecast.store.candles import Extent
 from candlecast.store.clocks import read_clock
+from candlecast.store.drift import Report
 from candlecast.xgb import XGBForecaster
 from monitoring.drift import compare
-from monitoring.windows import Rows, choose_windows, join, lead_in, sample, thresholds, window_rows
+from monitoring.pooling import calibrated_thresholds, compared_rows
+from monitoring.thresholds import Thresholds, by_rule_of_thumb
+from monitoring.windows import choose_windows, lead_in, null_past
 
 log = logging.getLogger(__name__)
 
 Kind = tuple[str, Interval]
 
 PAGE_EVERY = timedelta(days=1)
+"""A new page of a kind, when drift does not ask for one earlier."""
+
+CALIBRATE_EVERY = timedelta(days=1)
+"""New thresholds for a model; a new model gets its own at once. They cost more than the comparison does."""
+
 _STEPS = 3
-_LEAST_SHARE = 0.5  # of a window's candles; a series with fewer would shift the mix of symbols
 
 
 class _Champion:
@@ -81,26 +89,33 @@ def _watch_one(run: Run, kind: Kind, members: Sequence[Series]) -> DriftSummary:
     with run.database.begin() as connection:
         now = read_clock(connection, kind[0]).now()
         champion = _champion(connection, kind)
-        windows = _choose(connection, kind, members, champion)
-        candles = [{s: _read(connection, s, window) for s in members} for window in windows]
+        first, newest = _stored(connection, kind, members)
+        windows = choose_windows(kind[1], first=first, newest=newest, trained=champion.trained if champion else None)
+        past = null_past(kind[1], first=first, reference=windows[0])
         before = reports.newest(connection).get(kind)
+        known = _known_thresholds(before, champion, now)
+        oldest = windows[0] if known else min(past, windows[0], key=lambda window: window.start)
+        candles = {series: _read(connection, series, oldest, windows[1]) for series in members}
         paged = reports.newest_page(connection, kind)
     run.advance(f"{name}: candles read", done=1)
     with run.interruptible():
-        reference, current = _rows(candles, windows, champion)
-        limits = thresholds(reference)
+        forecaster = champion.forecaster if champion else None
+        reference, current = compared_rows(candles, windows, forecaster)
+        limits = known or calibrated_thresholds(candles, past, windows, forecaster, now)
+        limits = limits or by_rule_of_thumb(reference)
         run.advance(f"{name}: {len(reference)} and {len(current)} rows", done=1)
-        summary = compare(reference.columns, current.columns, limits)
+        summary = compare(reference.columns, current.columns, limits.columns)
         news = summary.drifted and not (before and before.summary.drifted)
         if news or paged is None or now - paged >= PAGE_EVERY:
-            summary = compare(reference.columns, current.columns, limits, with_page=True)
+            summary = compare(reference.columns, current.columns, limits.columns, with_page=True)
+        summary = replace(summary, calibration=limits.calibration)
     with run.database.begin() as connection:
         reports.record(
             connection,
             kind,
             summary,
-            reference=Window(windows[0].start, windows[0].end, len(reference)),
-            current=Window(windows[1].start, windows[1].end, len(current)),
+            reference=replace(windows[0], rows=len(reference)),
+            current=replace(windows[1], rows=len(current)),
             model_version=champion.id if champion else None,
             now=now,
             run_id=run.id,
@@ -108,6 +123,16 @@ def _watch_one(run: Run, kind: Kind, members: Sequence[Series]) -> DriftSummary:
     run.advance(f"{name}: {summary.share:.0%} drifted", done=1, rows=1)
     _tell(summary)
     return summary
+
+
+def _known_thresholds(before: Report | None, champion: _Champion | None, now: datetime) -> Thresholds | None:
+    """Return the thresholds of the report before, where they were calibrated for this model within the last day."""
+    if before is None or before.model_version != (champion.id if champion else None):
+        return None
+    found, columns = before.summary.calibration, before.summary.columns
+    if found is None or now - found.made_at >= CALIBRATE_EVERY:
+        return None
+    return Thresholds({name: column.threshold for name, column in columns.items()}, found)
 
 
 def _champion(connection: Connection, kind: Kind) -> _Champion | None:
@@ -125,52 +150,24 @@ def _champion(connection: Connection, kind: Kind) -> _Champion | None:
         return None
 
 
-def _choose(
-    connection: Connection, kind: Kind, members: Sequence[Series], champion: _Champion | None
-) -> tuple[Window, Window]:
+def _stored(connection: Connection, kind: Kind, members: Sequence[Series]) -> tuple[datetime, datetime]:
+    """Return the first and the newest cutoff that have features."""
     stored = [(e.first_open_time, e.last_open_time) for e in candle_store.extents(connection) if _has(e, members)]
     known = [(first, last) for first, last in stored if first and last]
     if not known:
         raise NotEnoughCandles(f"no candles of {kind[0]} {kind[1]} yet; run ingestion first", have=0, need=WINDOW)
-    return choose_windows(
-        kind[1],
-        first=min(first for first, _ in known) + WINDOW * kind[1].delta,
-        newest=max(last for _, last in known) + kind[1].delta,
-        trained=champion.trained if champion else None,
-    )
+    first, last = min(first for first, _ in known), max(last for _, last in known)
+    return first + WINDOW * kind[1].delta, last + kind[1].delta
 
 
 def _has(extent: Extent, members: Sequence[Series]) -> bool:
     return extent.series in members and extent.candles > 0
 
 
-def _read(connection: Connection, series: Series, window: Window) -> Candles:
+def _read(connection: Connection, series: Series, oldest: Window, newest: Window) -> Candles:
     if series not in candle_store.series_ids(connection):
         return Candles.empty(series.interval)
-    return candle_store.read(connection, series, start=lead_in(window, series.interval), end=window.end)
-
-
-def _rows(
-    candles: Sequence[Mapping[Series, Candles]], windows: Sequence[Window], champion: _Champion | None
-) -> tuple[Rows, Rows]:
-    """Return the rows of both windows, pooled over the series that fill at least half of each."""
-    forecaster = champion.forecaster if champion else None
-    found = {
-        series: [window_rows(series, those[series], w, forecaster) for those, w in zip(candles, windows, strict=True)]
-        for series in candles[0]
-    }
-    whole = {series: parts for series, parts in found.items() if _fills(series, parts, windows)}
-    if left_out := [str(series) for series in found if series not in whole]:
-        log.warning("too few candles to compare: %s", ", ".join(left_out))
-    if not whole:
-        raise NotEnoughCandles("no series has half of the candles of both windows; ingest what is missing", have=0)
-    reference, current = (sample(join([parts[i] for parts in whole.values()])) for i in (0, 1))
-    return reference, current
-
-
-def _fills(series: Series, parts: Sequence[Rows], windows: Sequence[Window]) -> bool:
-    wanted = [_LEAST_SHARE * ((w.end - w.start) / series.interval.delta) for w in windows]
-    return all(len(rows) >= least for rows, least in zip(parts, wanted, strict=True))
+    return candle_store.read(connection, series, start=lead_in(oldest, series.interval), end=newest.end)
 
 
 def _tell(summary: DriftSummary) -> None:

@@ -23,13 +23,15 @@ from candlecast.volatility import volatility
 MOST_ROWS = 5000
 """Rows of each window that are compared; more cost time and change the distance in the third digit."""
 
+FEWEST_NULLS = 19
+"""Null windows without which no threshold is passed once in twenty times: of fewer than 20 ranks none is so rare."""
+
 _CURRENT = timedelta(days=7)
 _FEWEST_CANDLES = 168  # of one series in the current window: a week of hours
-_REFERENCE_FACTOR = 4
-_BLOCKS = 4
-_LEAST_THRESHOLD = 0.1
-_USUAL_FACTOR = 1.5
-_LEAST_SPREAD = 1e-3  # Evidently's own
+_BLOCKS = 7  # of the current window; a day where that is a week
+_REFERENCE_BLOCKS = 4 * _BLOCKS
+_NULL_BLOCKS = 26 * _BLOCKS
+_ROWS_AT_ONCE = 5000
 
 # Say where a row lies, not what the market does; a whole number of days holds each equally often.
 _CALENDAR = ("slot", "hour", "weekday", "symbol")
@@ -57,6 +59,21 @@ def current_length(interval: Interval) -> timedelta:
     return max(_CURRENT, timedelta(days=days))
 
 
+def block_length(interval: Interval) -> timedelta:
+    """Return the step between null windows: whole days, a seventh of the current window."""
+    return current_length(interval) / _BLOCKS
+
+
+def null_past(interval: Interval, *, first: datetime, reference: Window) -> Window:
+    """Return the past that null windows are taken from: up to the reference's end, half a year where so much is stored.
+
+    Half a year of weeks, that is: 26 times the current window, in whole blocks.
+    """
+    block = block_length(interval)
+    blocks = min(_NULL_BLOCKS, (reference.end - first) // block)
+    return Window(reference.end - blocks * block, reference.end)
+
+
 def choose_windows(
     interval: Interval, *, first: datetime, newest: datetime, trained: tuple[datetime, datetime] | None
 ) -> tuple[Window, Window]:
@@ -64,13 +81,14 @@ def choose_windows(
 
     `first` and `newest` are the first and the last cutoff that have features. `trained` are those of the champion's
     training; without a champion the reference is simply what came before the current window. The reference is four
-    times as long as the current window where so much is stored; NotEnoughCandles when it cannot be half as long.
+    times as long as the current window where so much is stored, and leaves two thirds of the past to null windows where
+    these are enough; NotEnoughCandles when it cannot be half as long.
     """
     length = current_length(interval)
     current = Window(newest - length, newest)
     end = current.start if trained is None else min(trained[1], current.start)
     begin = first if trained is None else max(first, trained[0])
-    days = min(_REFERENCE_FACTOR * length, end - begin) // timedelta(days=1)
+    days = min(_longest_reference(interval, end - first), end - begin) // timedelta(days=1)
     if days < length / timedelta(days=2):
         have, need = (newest - first) / timedelta(days=1), 1.5 * length / timedelta(days=1)
         raise NotEnoughCandles(
@@ -94,7 +112,8 @@ def watched_features(interval: Interval) -> list[str]:
 
 def window_rows(series: Series, candles: Candles, window: Window, forecaster: Forecaster | None) -> Rows:
     """Return the rows of one series whose cutoffs lie in the window, as far as no gap keeps them from having any."""
-    parts = [_unbroken_rows(series, run, forecaster) for run in candles.split_at_gaps() if len(run) >= WINDOW]
+    read = candles.between(lead_in(window, series.interval), window.end)
+    parts = [_unbroken_rows(series, run, forecaster) for run in read.split_at_gaps() if len(run) >= WINDOW]
     names = [*watched_features(series.interval), *_forecast_names(forecaster)]
     rows = join(parts) if parts else Rows(candles.close_time[:0], {name: np.empty(0) for name in names})
     return rows[(rows.cutoff > to_datetime64(window.start)) & (rows.cutoff <= to_datetime64(window.end))]
@@ -107,46 +126,35 @@ def join(parts: Sequence[Rows]) -> Rows:
     return Rows(np.concatenate([part.cutoff for part in parts]), columns)
 
 
-def sample(rows: Rows) -> Rows:
-    """Return at most `MOST_ROWS` rows, always the same ones of the same rows."""
-    if len(rows) <= MOST_ROWS:
+def sample(rows: Rows, most: int = MOST_ROWS) -> Rows:
+    """Return at most so many rows, always the same ones of the same rows."""
+    if len(rows) <= most:
         return rows
-    chosen = np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False)
+    chosen = np.random.default_rng(0).choice(len(rows), most, replace=False)
     return rows[np.sort(chosen)]
 
 
-def thresholds(reference: Rows) -> dict[str, float]:
-    """Return for each column the distance that counts as drift: half as much again as the reference's own parts show.
-
-    Features that look back for days hardly move within a week, so two weeks of the same market lie far apart; a fixed
-    threshold would call that drift all the time (docs/decisions/0005-drift-thresholds.md has the numbers).
-    """
-    edges = np.linspace(0, 1, _BLOCKS + 1)[1:-1]
-    block = np.searchsorted(np.quantile(reference.cutoff.astype(np.int64), edges), reference.cutoff.astype(np.int64))
-    return {name: _threshold(column, block) for name, column in reference.columns.items()}
-
-
-def distance(reference: Floats, other: Floats) -> float:
-    """Return Wasserstein's distance in units of the reference's standard deviation, 0 where either holds nothing."""
-    ours, theirs = (np.sort(column[np.isfinite(column)]) for column in (reference, other))
-    if not len(ours) or not len(theirs):
-        return 0.0
-    values = np.sort(np.concatenate([ours, theirs]))
-    below = [np.searchsorted(one, values[:-1], "right") / len(one) for one in (ours, theirs)]
-    area = np.sum(np.abs(below[0] - below[1]) * np.diff(values))
-    return float(area / max(ours.std(), _LEAST_SPREAD))
-
-
-def _threshold(column: Floats, block: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
-    usual = max(distance(column, column[block == number]) for number in range(_BLOCKS))
-    return max(_LEAST_THRESHOLD, _USUAL_FACTOR * usual)
+def _longest_reference(interval: Interval, past: timedelta) -> timedelta:
+    block = block_length(interval)
+    longest = _REFERENCE_BLOCKS * block
+    third = min(longest, past // (3 * block) * block)
+    enough = past - third >= (_BLOCKS + FEWEST_NULLS - 1) * block
+    return third if enough else longest
 
 
 def _unbroken_rows(series: Series, candles: Candles, forecaster: Forecaster | None) -> Rows:
+    """Return the rows of candles without a gap, made piece by piece: forecasts of a year are not held at once."""
+    count = len(candles) - WINDOW + 1
+    starts = range(0, count, _ROWS_AT_ONCE)
+    pieces = [candles[start : min(start + _ROWS_AT_ONCE, count) + WINDOW - 1] for start in starts]
+    return join([_piece_rows(series, piece, forecaster) for piece in pieces])
+
+
+def _piece_rows(series: Series, candles: Candles, forecaster: Forecaster | None) -> Rows:
     count = len(candles) - WINDOW + 1
     names = FeatureSpec(series.interval).names
-    matrix = build_features(candles, last=count).astype(np.float64)
-    columns = {name: matrix[:, names.index(name)] for name in watched_features(series.interval)}
+    matrix = build_features(candles, last=count)
+    columns = {name: matrix[:, names.index(name)].astype(np.float64) for name in watched_features(series.interval)}
     if forecaster is not None:
         unit = volatility(candles)[-count:]
         columns |= dict(_forecast_columns(forecaster.forecast(series, candles, last=count), unit))

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from candlecast import api
 from candlecast.candles import Candles, Series, from_datetime64
+from candlecast.drift import Calibration
 from candlecast.evaluation import MINIMUM_SCORED
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.candles import Extent
@@ -286,8 +287,21 @@ def drift_report(report: Report) -> api.DriftReport:
         method=report.summary.method,
         share=report.summary.share,
         drifted=report.summary.drifted,
+        calibration=_drift_calibration(report.summary.calibration),
         columns=columns,
         report=f"/v1/drift/{report.id}/report" if report.has_page else None,
+    )
+
+
+def _drift_calibration(known: Calibration | None) -> api.DriftCalibration | None:
+    if known is None:
+        return None
+    return api.DriftCalibration(
+        column_rate=known.column_rate,
+        verdict_rate=known.verdict_rate,
+        null_windows=known.null_windows,
+        start=known.start,
+        end=known.end,
     )
 
 

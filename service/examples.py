@@ -392,6 +392,13 @@ EXAMPLES: Mapping[str, Example] = {
                     method="wasserstein",
                     share=0.02,
                     drifted=False,
+                    calibration=api.DriftCalibration(
+                        column_rate=0.05,
+                        verdict_rate=0.04,
+                        null_windows=57,
+                        start=_CUTOFF - timedelta(days=94),
+                        end=_CUTOFF - timedelta(days=3),
+                    ),
                     columns=[api.ColumnDrift(name="volatility_48", score=0.31, threshold=0.42, drifted=False)],
                     report="/v1/drift/4/report",
                 )

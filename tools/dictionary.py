@@ -46,6 +46,7 @@ MEANINGS: Mapping[str, str] = {
     "audited_at": "When the look was taken, by the venue's clock",
     "ban_reason": "What the source said when it refused us",
     "banned_until": "Before this the source is not asked",
+    "calibration": "What the thresholds were found on, and how often they alarm by chance; null: a rule of thumb",
     "cancel": "Whether somebody asked that it stops",
     "chosen": "Whether the version was fitted with these settings",
     "claimed_at": "When a run took the request on; null while it waits",

@@ -43,6 +43,7 @@ def newest(reports: Sequence[DriftReport], snapshot: Snapshot | None, language: 
         ("drift_current", _window(report.current, snapshot, language)),
         ("drift_model", report.model_version or say["drift_no_model"]),
         ("drift_method", report.method),
+        ("drift_alarms", _false_alarms(report, snapshot, language)),
     ]
     rows = "".join(f"<dt>{escape(say[key])}</dt><dd>{escape(value)}</dd>" for key, value in facts)
     return panel(say["drift_latest"], f'{line}<dl class="record">{rows}</dl>')
@@ -51,6 +52,18 @@ def newest(reports: Sequence[DriftReport], snapshot: Snapshot | None, language: 
 def _window(window: CompareWindow, snapshot: Snapshot, language: Language) -> str:
     start, end = (moment_text(moment.astimezone(snapshot.zone), language) for moment in (window.start, window.end))
     return words(language)["drift_window"].format(start=start, end=end, rows=number(window.rows, 0, language))
+
+
+def _false_alarms(report: DriftReport, snapshot: Snapshot, language: Language) -> str:
+    say, known = words(language), report.calibration
+    if known is None:
+        return say["drift_uncalibrated"]
+    return say["drift_alarms_of"].format(
+        column=share(known.column_rate, language, 0),
+        whole=share(known.verdict_rate, language, 0),
+        n=number(known.null_windows, 0, language),
+        start=moment_text(known.start.astimezone(snapshot.zone), language),
+    )
 
 
 def over_time(reports: Sequence[DriftReport], snapshot: Snapshot | None, language: Language) -> str:

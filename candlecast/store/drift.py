@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from candlecast.candles import Interval
-from candlecast.drift import ColumnDrift, DriftSummary, Window
+from candlecast.drift import Calibration, ColumnDrift, DriftSummary, Window
 from candlecast.errors import NotFound
 from candlecast.store import schema
 
@@ -61,6 +62,7 @@ def record(
             share=summary.share,
             drifted=summary.drifted,
             scores=scores,
+            calibration=_facts(summary.calibration) if summary.calibration else None,
             html=gzip.compress(summary.html.encode(), mtime=0) if summary.html is not None else None,
         )
         .returning(schema.drift_report.c.id)
@@ -143,6 +145,17 @@ def _reports() -> Any:
     return select(*wanted, schema.drift_report.c.html.is_not(None).label("has_page"))
 
 
+def _facts(calibration: Calibration) -> dict[str, float | str]:
+    return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in asdict(calibration).items()}
+
+
+def _calibration(facts: Mapping[str, Any] | None) -> Calibration | None:
+    if facts is None:
+        return None
+    times = {name: datetime.fromisoformat(facts[name]) for name in ("start", "end", "made_at")}
+    return Calibration(**{**facts, **times})
+
+
 def _report(row: Row[Any]) -> Report:
     columns = {name: ColumnDrift(one["score"], one["threshold"]) for name, one in sorted(row.scores.items())}
     return Report(
@@ -153,6 +166,6 @@ def _report(row: Row[Any]) -> Report:
         created_at=row.created_at.astimezone(UTC),
         reference=Window(row.reference_start.astimezone(UTC), row.reference_end.astimezone(UTC), row.reference_rows),
         current=Window(row.current_start.astimezone(UTC), row.current_end.astimezone(UTC), row.current_rows),
-        summary=DriftSummary(row.method, columns),
+        summary=DriftSummary(row.method, columns, calibration=_calibration(row.calibration)),
         has_page=row.has_page,
     )

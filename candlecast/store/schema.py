@@ -398,6 +398,7 @@ drift_report = Table(
     Column("share", Double, nullable=False),
     Column("drifted", Boolean, nullable=False),
     Column("scores", JSONB, nullable=False),
+    Column("calibration", JSONB),
     # Compressed with gzip; null where no page was made, or an old one was thrown away.
     Column("html", LargeBinary),
     CheckConstraint(

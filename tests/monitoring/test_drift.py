@@ -11,7 +11,8 @@ import pytest
 from candlecast.candles import Floats, Interval, Series
 from candlecast.drift import ColumnDrift, DriftSummary, Window
 from monitoring.drift import METHOD, compare
-from monitoring.windows import Rows, distance, join, thresholds, window_rows
+from monitoring.thresholds import by_rule_of_thumb, distance
+from monitoring.windows import Rows, join, window_rows
 from tests.programs import ROOT
 from tests.real import real_candles
 from tests.shared import requires_shared
@@ -44,7 +45,7 @@ def halves() -> tuple[Rows, Rows]:
 @requires_shared
 def test_the_same_market_twice_has_not_drifted(halves: tuple[Rows, Rows]) -> None:
     reference, current = halves
-    summary = compare(reference.columns, current.columns, thresholds(reference))
+    summary = compare(reference.columns, current.columns, by_rule_of_thumb(reference).columns)
     assert summary.share <= 0.05, {name: one for name, one in summary.columns.items() if one.drifted}
     assert not summary.drifted
     assert summary.method == METHOD
@@ -55,7 +56,7 @@ def test_the_same_market_twice_has_not_drifted(halves: tuple[Rows, Rows]) -> Non
 @pytest.mark.parametrize("name", ["volume_1_12", "volatility_now", "return_0"])
 def test_shift_of_one_feature_is_named_and_nothing_else_is(halves: tuple[Rows, Rows], name: str) -> None:
     reference, current = halves
-    limits = thresholds(reference)
+    limits = by_rule_of_thumb(reference).columns
     before = {
         moved for moved, one in compare(reference.columns, current.columns, limits).columns.items() if one.drifted
     }

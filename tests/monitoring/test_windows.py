@@ -18,10 +18,9 @@ from monitoring.windows import (
     MOST_ROWS,
     Rows,
     choose_windows,
-    distance,
     lead_in,
+    null_past,
     sample,
-    thresholds,
     watched_features,
     window_rows,
 )
@@ -48,6 +47,24 @@ def test_reference_never_overlaps_the_current_window() -> None:
 def test_without_a_champion_the_reference_is_what_came_before_as_far_as_it_is_stored() -> None:
     reference, _ = choose_windows(Interval.H1, first=NOW - 19.6 * DAY, newest=NOW, trained=None)
     assert reference == Window(NOW - 19 * DAY, NOW - 7 * DAY)
+
+
+def test_reference_leaves_two_thirds_of_a_short_past_to_null_windows() -> None:
+    reference, _ = choose_windows(Interval.M15, first=NOW - 70.5 * DAY, newest=NOW, trained=None)
+    assert reference == Window(NOW - 28 * DAY, NOW - 7 * DAY)
+    assert null_past(Interval.M15, first=NOW - 70.5 * DAY, reference=reference) == Window(NOW - 70 * DAY, NOW - 7 * DAY)
+    reference, _ = choose_windows(Interval.M15, first=NOW - 40.5 * DAY, newest=NOW, trained=None)
+    assert reference.end - reference.start == 28 * DAY, "too short for null windows, whatever is left"
+
+
+@pytest.mark.parametrize(("interval", "days"), [(Interval.M5, 182), (Interval.H1, 182), (Interval.H4, 728)])
+def test_past_of_null_windows_is_26_current_windows_up_to_the_end_of_the_reference(
+    interval: Interval, days: int
+) -> None:
+    reference, current = choose_windows(interval, first=NOW - 3000 * DAY, newest=NOW, trained=None)
+    past = null_past(interval, first=NOW - 3000 * DAY, reference=reference)
+    assert past == Window(reference.end - days * DAY, reference.end)
+    assert past.length == 26 * current.length
 
 
 def test_training_that_began_late_shortens_the_reference() -> None:
@@ -149,6 +166,18 @@ def test_reading_from_the_lead_in_on_changes_nothing(candles: Candles, model: XG
         np.testing.assert_array_equal(read.columns[name], column, err_msg=name)
 
 
+def test_rows_are_the_same_whether_they_are_made_in_one_piece_or_in_several(
+    candles: Candles, model: XGBForecaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = _window(candles, 14)
+    whole = window_rows(BTC, candles, window, model)
+    monkeypatch.setattr("monitoring.windows._ROWS_AT_ONCE", 100)
+    pieces = window_rows(BTC, candles, window, model)
+    np.testing.assert_array_equal(pieces.cutoff, whole.cutoff)
+    for name, column in whole.columns.items():
+        np.testing.assert_array_equal(pieces.columns[name], column, err_msg=name)
+
+
 def test_rows_behind_a_gap_are_left_out_and_no_row_is_invented(candles: Candles) -> None:
     holed = Candles.concatenate([candles[:800], candles[801:]])
     window = Window(START, candles.cutoff)
@@ -164,21 +193,6 @@ def _rows(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Rows:
     return Rows(cutoff, {"x": column})
 
 
-def test_threshold_is_a_tenth_for_a_steady_column_and_more_for_a_restless_one() -> None:
-    random = np.random.default_rng(1)
-    steady = random.normal(size=4000)
-    assert thresholds(_rows(steady)) == {"x": 0.1}
-    restless = steady + np.repeat([0.0, 1.0, 2.0, 3.0], 1000)
-    farthest = max(distance(restless, restless[i : i + 1000]) for i in range(0, 4000, 1000))
-    assert thresholds(_rows(restless))["x"] == pytest.approx(1.5 * farthest)
-    assert farthest > 1
-
-
-def test_constant_and_empty_columns_have_a_threshold_too() -> None:
-    assert thresholds(_rows(np.ones(100))) == {"x": 0.1}
-    assert thresholds(_rows(np.full(100, np.nan))) == {"x": 0.1}
-
-
 def test_large_windows_are_sampled_always_in_the_same_way() -> None:
     rows = _rows(np.arange(12_000.0))
     chosen = sample(rows)
@@ -186,5 +200,6 @@ def test_large_windows_are_sampled_always_in_the_same_way() -> None:
     assert np.array_equal(chosen.columns["x"], sample(rows).columns["x"])
     assert (np.diff(chosen.columns["x"]) > 0).all()
     assert chosen.columns["x"].mean() == pytest.approx(6000, rel=0.02)
+    assert len(sample(rows, 100)) == 100
     few = rows[rows.columns["x"] < 10]
     assert sample(few) is few
