@@ -8,15 +8,18 @@ twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 HTTP_SECONDS = Histogram(
     "candlecast_http_request_duration_seconds",
@@ -257,6 +260,13 @@ STATE = (
     LEDGER_INTACT,
     LEDGER_CHECKED,
 )
+
+
+def timed(stage: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Observe how long each call of a function takes; `stage` is one of `STAGES`."""
+    if stage not in STAGES:
+        raise ValueError(f"{stage!r} is no stage; known are {', '.join(STAGES)}")
+    return STAGE_SECONDS.labels(stage).time()
 
 
 def exposition(collectors: Iterable[Collector]) -> bytes:

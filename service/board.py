@@ -18,6 +18,7 @@ from candlecast.evaluation import MINIMUM_SCORED
 from candlecast.features import WINDOW
 from candlecast.forecast import Forecast
 from candlecast.market import NOTHING, KnownCandles
+from candlecast.metrics import timed
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, live, models
@@ -90,6 +91,7 @@ class Board:
         self._awaited: dict[Series, tuple[datetime, float]] = {}
         self._refreshing = threading.Lock()
 
+    @timed("refresh")
     def refresh(self) -> None:
         """Look for new candles and new champions, and say what they call for; raise StoreUnavailable when away."""
         with self._refreshing:
@@ -140,9 +142,10 @@ class Board:
         return next(found, Loaded(models.NAIVE, self._speaker.naive))
 
     def own_forecasts(
-        self, champion: Loaded, series: Series | None, candles: Candles, horizons: Sequence[int] | None, last: int
+        self, series: Series | None, candles: Candles, horizons: Sequence[int] | None, last: int
     ) -> Computed:
         """Forecast a caller's candles, beside what is stored of their market. Nothing is written down."""
+        champion = self.forecaster(series, candles.interval)
         served = champion.forecaster.horizons
         if missing := [h for h in horizons or () if h not in served]:
             raise UsageError(f"horizon {missing[0]} is not served; served are {', '.join(map(str, served))}")
@@ -254,6 +257,7 @@ class Board:
             self.challengers.refuse(challenger.id, error)
             return []
 
+    @timed("score")
     def _score(self, batch: Sequence[Series]) -> None:
         """Bring the live skill of some series up to date; it ends with the newest candle."""
         ends = {series: newest for series in batch if (newest := self.series[series].newest)}

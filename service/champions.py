@@ -14,7 +14,7 @@ from candlecast.candles import Candles, Interval
 from candlecast.errors import CandlecastError, DataError, ModelError, StoreUnavailable
 from candlecast.features import WINDOW
 from candlecast.forecast import Forecaster
-from candlecast.metrics import CHAMPION_REFUSED
+from candlecast.metrics import CHAMPION_REFUSED, timed
 from candlecast.store import ledger, models
 from candlecast.store.database import Database
 from candlecast.store.models import Promotion
@@ -62,6 +62,11 @@ class Champions:
     def of(self, kind: Kind) -> Loaded | None:
         """Return who answers for a venue and interval; None where only the baseline does."""
         return self._loaded.get(kind)
+
+    def reason(self, model_version: str) -> str | None:
+        """Return why a promoted version is refused, None for one that is not."""
+        refusals = self.refusals.values()
+        return next((one.reason for one in refusals if one.promotion.model_version == model_version), None)
 
     def _follow(self, kind: Kind, promotion: Promotion, windows: Windows) -> None:
         current, refused = self._loaded.get(kind), self.refusals.get(kind)
@@ -138,6 +143,7 @@ class Challengers:
         log.warning("challenger %s is left out: %s", model_version, error)
 
 
+@timed("load")
 def admit(database: Database, model_version: str, kind: Kind, windows: Windows) -> Loaded:
     """Load a model version and let it forecast every series that it will speak for; raise ModelError if it fails."""
     try:

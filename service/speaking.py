@@ -12,6 +12,7 @@ from candlecast.candles import Series
 from candlecast.clock import VenueClock
 from candlecast.errors import ForecastRefused, InvalidCandles, ModelError, NotEnoughCandles
 from candlecast.forecast import Forecast
+from candlecast.metrics import timed
 from candlecast.settings import Settings
 from candlecast.store import ledger, models
 from candlecast.store.database import Database
@@ -39,6 +40,7 @@ class Speaker:
         self._database = database
         self._windows = windows
 
+    @timed("forecast")
     def speak(self, series: Series, clock: VenueClock, champion: Loaded | None) -> list[Entry]:
         """Return what baseline and champion say now; raise DataError where not even the baseline can."""
         candles = self._windows.of(series)
@@ -57,6 +59,7 @@ class Speaker:
         """Return what a challenger says now; raises what its forecaster raises."""
         return self._in_time([(challenger.id, "challenger", f) for f in self._forecasts(series, challenger)], clock)
 
+    @timed("record")
     def record(self, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, list[Entry]]:
         """Write entries down at once; where the ledger refuses one of them, those that it does not refuse."""
         try:
