@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     database_direct_url: SecretStr | None = None
     """The same database without a transaction pooler in between, for LISTEN. Left out, changes are polled for."""
 
+    database_user: str | None = None
+    """User to connect as, instead of the one in the database's URLs."""
+
+    database_password: SecretStr | None = None
+    """That user's password, instead of the one in the database's URLs; nothing in it has to be escaped."""
+
     data_dir: Path = Path("var")
     """Where local runs keep the embedded database and their token."""
 
@@ -180,6 +186,10 @@ class Settings(BaseSettings):
 
     max_request_candles: int = Field(default=20_000, ge=512)
     """Most candles that a caller may send in one request."""
+
+    max_waiting_forecasts: int = Field(default=100, ge=1)
+    """Requests with candles of their own that may wait for their turn in each worker, a tenth of them where the answer
+    takes long; one more is told to come back later."""
 
     api_tokens: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     """Who may change things: `name:sha256-of-the-token` pairs, separated by commas."""

@@ -1,12 +1,14 @@
 """`python -m tools.generate_kubernetes`: write what the images and the chart copy from other sources.
 
-Locked requirements per app, the chart's schema, its copies of dashboards and rules, and `k8s/rendered`.
+Locked requirements per app, the chart's schema, its README, its copies of dashboards and rules, what it renders to, and
+the page of its scorecard.
 With `--check` nothing is written; the exit code says whether all of it is fresh.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -25,6 +27,7 @@ from tools import scorecard
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "helm/candlecast"
+GOLDEN = ROOT / "tests/deploy/golden"
 
 Schema = dict[str, Any]
 
@@ -50,7 +53,9 @@ CHART_DECIDES = frozenset(
         "cronjobs",
         "data_dir",
         "database_direct_url",
+        "database_password",
         "database_url",
+        "database_user",
         "dispatcher_mode",
         "exporter_host",
         "exporter_port",
@@ -59,11 +64,13 @@ CHART_DECIDES = frozenset(
         "kubernetes_url",
         "namespace",
         "replay_dir",
+        "root_path",
         "service_host",
         "service_port",
         "ui_host",
         "ui_password",
         "ui_port",
+        "ui_root_path",
     }
 )
 
@@ -82,6 +89,14 @@ _RULES: dict[str, Schema] = {
         "type": "array",
         "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
     },
+    "*.alertLabels": _TEXTS,
+    "*.extraVolumeMounts": _OBJECTS,
+    "*.extraVolumes": _OBJECTS,
+    "*.fallbackReplicas": {"type": "integer", "minimum": 0},
+    "*.hostnames": _NAMES,
+    "*.parentRefs": _OBJECTS,
+    "*.path": {"type": "string", "pattern": "^/"},
+    "*.topologySpreadConstraints": _OBJECTS,
     "*.extraObjects": {"type": "array", "items": {"type": ["object", "string"]}},
     "*.imagePullSecrets": _NAMES,
     "*.ingressFrom": _OBJECTS,
@@ -108,15 +123,31 @@ _RULES: dict[str, Schema] = {
     "*.to": _OBJECTS,
     "*.tolerations": _OBJECTS,
     "*.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "backfill.ttlSecondsAfterFinished": {"type": ["integer", "null"], "minimum": 0},
+    "database.external.keys.port": {"type": "string"},
     "database.mode": {"enum": ["external", "trial"]},
+    "database.roles.mode": {"enum": ["none", "create", "existing"]},
+    "database.roles.prefix": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,40}$"},
     "dispatcher.mode": {"enum": ["kubernetes", "none"]},
     "metrics.serviceMonitor.mode": {"enum": ["auto", "always", "never"]},
     "migrations.mode": {"enum": ["job", "none"]},
     "migrations.ttlSecondsAfterFinished": {"type": ["integer", "null"], "minimum": 0},
     "migrations.waitSeconds": _SECONDS,
     "rules.mode": {"enum": ["auto", "always", "never"]},
+    "rules.overrides": {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "disabled": {"type": "boolean"},
+                "for": {"type": "string"},
+                "severity": {"enum": ["critical", "warning", "info"]},
+            },
+        },
+    },
     "service.autoscaling.cpuPercent": {"type": "integer", "minimum": 1, "maximum": 1000},
-    "service.autoscaling.mode": {"enum": ["hpa", "none"]},
+    "service.autoscaling.mode": {"enum": ["none", "hpa", "keda"]},
     "service.startupSeconds": _SECONDS,
     "test.waitSeconds": _SECONDS,
 }
@@ -144,14 +175,21 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield from _requirements()
     yield CHART / "values.schema.json", json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n"
     yield from _watchers()
+    yield from _readme()
     yield from _rendered()
+    yield from _golden()
     yield scorecard.PAGE, scorecard.page()
 
 
 def find_helm() -> str | None:
     """Return helm from PATH, or the one that `cluster tools` installed."""
+    return find_program("helm")
+
+
+def find_program(name: str) -> str | None:
+    """Return a program from PATH, or from where `cluster tools` installs."""
     home = os.environ.get("CLUSTER_HOME", str(Path.home() / ".cache/candlecast-cluster"))
-    return shutil.which("helm") or shutil.which("helm", path=f"{home}/bin")
+    return shutil.which(name) or shutil.which(name, path=f"{home}/bin")
 
 
 def render(helm: str, *options: str, release: str = "candlecast", namespace: str = "candlecast") -> str:
@@ -246,8 +284,35 @@ def _rendered() -> Iterator[tuple[Path, str]]:
     for values in sorted((ROOT / "k8s/values").glob("*.yaml")):
         text = render(helm, "--values", str(values), "--skip-tests")
         note = f"# Generated from helm/candlecast with k8s/values/{values.name} by `make generate`; edit those.\n"
-        # Helm 3 and 4 differ in the empty lines between documents.
-        yield ROOT / "k8s/rendered" / values.name, note + re.sub(r"\n+---\n", "\n---\n", text).strip() + "\n"
+        yield ROOT / "k8s/rendered" / values.name, note + _one_form(text)
+
+
+def _golden() -> Iterator[tuple[Path, str]]:
+    """Yield what the chart makes of each topology, so that a change of a template shows what it changes."""
+    helm = find_helm()
+    if helm is None:
+        return
+    for values in sorted((CHART / "ci").glob("*.yaml")):
+        # The dashboards are long, and the same everywhere.
+        text = render(helm, "--values", str(values), "--set", "dashboards.enabled=false")
+        yield GOLDEN / values.name, _one_form(text)
+
+
+def _one_form(text: str) -> str:
+    """Return manifests as both Helms write them, and without what is random: generated secrets and their hashes."""
+    text = re.sub(r"\n+---\n", "\n---\n", text).strip() + "\n"
+    for secret in set(re.findall(r': "([A-Za-z0-9]{32})"', text)):
+        text = text.replace(hashlib.sha256(secret.encode()).hexdigest(), "HASH").replace(secret, "GENERATED")
+    return text
+
+
+def _readme() -> Iterator[tuple[Path, str]]:
+    helm_docs = find_program("helm-docs")
+    if helm_docs is None:
+        return
+    command = [helm_docs, "--chart-search-root", str(CHART), "--dry-run", "--sort-values-order", "file", "-l", "error"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    yield CHART / "README.md", re.sub(r"\n-{5,}\nAutogenerated.*", "", done.stdout, flags=re.DOTALL).strip() + "\n"
 
 
 def _requirements() -> Iterator[tuple[Path, str]]:

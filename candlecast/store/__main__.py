@@ -1,9 +1,10 @@
-"""`python -m candlecast.store migrate | wait | verify-ledger | export`."""
+"""`python -m candlecast.store migrate | wait | roles | verify-ledger | export`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from candlecast.store.export import CANDLE_KINDS, LEDGER_KINDS, Batch, stream_ca
 from candlecast.store.ledger import verify
 from candlecast.store.migrate import migrate, wait_for_schema
 from candlecast.store.proof import prove_scores
+from candlecast.store.roles import RIGHTS, grant_roles
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m candlecast.store", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("migrate", help="bring the schema up to date")
+    migration = commands.add_parser("migrate", help="bring the schema up to date")
+    migration.add_argument("--roles", metavar="PREFIX", help="then do what `roles` does")
+    roles = commands.add_parser(
+        "roles",
+        help="make a database user per program, PREFIX_ingest and so on, with the rights it needs; their passwords "
+        "come from ROLE_PASSWORD_INGEST and so on",
+    )
+    roles.add_argument("--prefix", default="candlecast", help="what the users' names begin with (default candlecast)")
     wait = commands.add_parser("wait", help="wait until the schema is up to date")
     wait.add_argument("--timeout", type=float, default=300, help="seconds (default 300)")
     commands.add_parser(
@@ -56,6 +65,10 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         code = 0
         if options.command == "migrate":
             answer = {"revision": migrate(database)}
+            if options.roles:
+                answer["roles"] = _grant(database, options.roles)
+        elif options.command == "roles":
+            answer = {"roles": _grant(database, options.prefix)}
         elif options.command == "wait":
             wait_for_schema(database, options.timeout)
             answer = {"schema": "ready"}
@@ -63,6 +76,12 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             answer, code = _verify(database)
     print(json.dumps(answer))  # noqa: T201  # a command's answer
     return code
+
+
+def _grant(database: Database, prefix: str) -> list[str]:
+    passwords = {role: os.environ.get(f"ROLE_PASSWORD_{role.upper()}", "") for role in RIGHTS}
+    with database.begin() as connection:
+        return grant_roles(connection, prefix, passwords)
 
 
 def _verify(database: Database) -> tuple[dict[str, object], int]:

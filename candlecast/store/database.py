@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from pydantic import SecretStr
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -122,7 +123,7 @@ def open_database(settings: Settings) -> Database:
         url = embedded_url(settings.data_dir)
         return Database(url, url)
     direct = settings.database_direct_url
-    return Database(settings.database_url.get_secret_value(), direct.get_secret_value() if direct else None)
+    return Database(_address(settings.database_url, settings), _address(direct, settings) if direct else None)
 
 
 def notify(connection: Connection, channel: str, payload: str) -> None:
@@ -134,6 +135,17 @@ def try_lock(connection: Connection, name: str) -> bool:
     """Take the advisory lock `name` until this transaction ends; return whether it was free."""
     statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
     return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
+def _address(url: SecretStr, settings: Settings) -> str:
+    """Return the URL with the settings' own user and password in it."""
+    if settings.database_user is None and settings.database_password is None:
+        return url.get_secret_value()
+    password = settings.database_password
+    changed = _psycopg2_url(url.get_secret_value()).set(
+        username=settings.database_user, password=password.get_secret_value() if password else None
+    )
+    return changed.render_as_string(hide_password=False)
 
 
 def _psycopg2_url(url: str) -> URL:

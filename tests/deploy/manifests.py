@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.generate_kubernetes import CHART, ROOT, find_helm, render
+from tools.generate_kubernetes import CHART, ROOT, find_helm, find_program, render
 
 Manifest = dict[str, Any]
 
@@ -36,6 +36,14 @@ def helm(*options: str, release: str = "candlecast", namespace: str = "candlecas
     """Return what the chart makes of these options; RuntimeError with helm's words when it refuses."""
     assert HELM is not None
     return parse(render(HELM, *options, release=release, namespace=namespace))
+
+
+def need(program: str) -> str:
+    """Return the path of a cluster's program; skip the test, loudly, where it is missing."""
+    found = find_program(program)
+    if found is None:
+        pytest.skip(f"NOT TESTED: no {program} on PATH or in $CLUSTER_HOME/bin")
+    return found
 
 
 def parse(text: str) -> list[Manifest]:

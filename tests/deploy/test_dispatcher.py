@@ -1,11 +1,8 @@
 """The dispatcher of a cluster, against a stand-in for the API server and a real database."""
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
-import certifi
 import httpx
 import pytest
 
@@ -54,18 +51,6 @@ class ApiServer:
 @pytest.fixture
 def api() -> ApiServer:
     return ApiServer()
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    shutil.copy(certifi.where(), tmp_path / "ca.crt")
-    (tmp_path / "token").write_text("first\n")
-    return Settings(
-        namespace="here",
-        cronjobs={"training": "r-training"},
-        kubernetes_credentials=tmp_path,
-        poll_seconds=0.01,
-    )
 
 
 @pytest.fixture

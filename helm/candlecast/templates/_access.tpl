@@ -1,4 +1,4 @@
-{{/* Ways in: Service, Ingress and ServiceMonitor of a component whose container has the port http. */}}
+{{/* Ways in: Service, Ingress, Gateway API route and ServiceMonitor of a component whose container has the port http. */}}
 
 {{- define "candlecast.service" -}}
 apiVersion: v1
@@ -35,9 +35,30 @@ spec:
     - {{ if $ingress.host }}host: {{ $ingress.host | quote }}
       {{ end }}http:
         paths:
-          - path: /
+          - path: {{ .values.path }}
             pathType: Prefix
             backend: {service: {name: {{ include "candlecast.name" . }}, port: {name: http}}}
+{{- end -}}
+
+{{- define "candlecast.route" -}}
+{{- $route := .values.route -}}
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  {{- include "candlecast.metadata" . | nindent 2 }}
+  {{- with $route.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  parentRefs: {{- toYaml $route.parentRefs | nindent 4 }}
+  {{- with $route.hostnames }}
+  hostnames: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  rules:
+    - matches:
+        - path: {type: PathPrefix, value: {{ .values.path }}}
+      backendRefs:
+        - {name: {{ include "candlecast.name" . }}, port: {{ .values.port }}}
 {{- end -}}
 
 {{- define "candlecast.servicemonitor" -}}

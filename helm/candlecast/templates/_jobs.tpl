@@ -1,5 +1,5 @@
 {{/*
-The one skeleton of a scheduled job: (dict "root" $ "component" "training" "values" .Values.training "command" (list ...)).
+The one skeleton of a scheduled job: (dict "root" $ "component" "training" "values" .Values.training "command" (list ...) "role" "train").
 
 Exit codes are those of candlecast/errors.py. 64, 65, 70 and 78 (usage, data, model, configuration) will not get better
 by trying again; everything else counts against backoffLimit, but not a pod that the cluster itself moved away.
@@ -38,5 +38,5 @@ spec:
       podFailurePolicy: {{- include "candlecast.podFailurePolicy" . | nindent 8 }}
       template:
         {{- $spec := printf "restartPolicy: Never\nterminationGracePeriodSeconds: %v" $values.terminationGracePeriodSeconds }}
-        {{- include "candlecast.pod" (merge (dict "database" true "spec" $spec) .) | nindent 8 }}
+        {{- include "candlecast.pod" (merge (dict "database" .role "spec" $spec) .) | nindent 8 }}
 {{- end -}}

@@ -73,6 +73,10 @@ automountServiceAccountToken: false
 {{- end -}}
 {{- end -}}
 
+{{- define "candlecast.rolesSecret" -}}
+{{- .Values.database.roles.existingSecret | default (include "candlecast.name" (dict "root" . "component" "database-roles")) -}}
+{{- end -}}
+
 {{- define "candlecast.apiSecret" -}}
 {{- .Values.api.existingSecret | default (include "candlecast.name" (dict "root" . "component" "api")) -}}
 {{- end -}}

@@ -6,7 +6,8 @@ candlecast.pod: template (metadata and spec) of every pod but Postgres's.
   component  its name: label, service account, container
   values     its part of the values: image, resources, pod, extraEnv
   command    list
-  database   true: gets the database's URL and waits for the schema
+  api        true: reads the API's secret
+  database   the database user it is (`serve`, `owner`): gets the database's address and waits for the schema
   wait       false: gets the URL, waits for nothing (the migration itself)
   config     false: no settings (the migration must not change its name with them)
   token      true: the service account's token is mounted (dispatcher)
@@ -14,6 +15,7 @@ candlecast.pod: template (metadata and spec) of every pod but Postgres's.
   env        list of variables of this component
   container  YAML added to the container: ports, probes, lifecycle
   spec       YAML added to the pod's spec
+  spread     list of topologySpreadConstraints where the values give none
   init       YAML of init containers that come first
 */}}
 
@@ -38,27 +40,48 @@ seccompProfile: {type: RuntimeDefault}
 {{- if $env -}}{{- toYaml $env -}}{{- end -}}
 {{- end -}}
 
-{{/* JSON list: the database's variables. */}}
+{{/* JSON list: the database's variables for one user: (dict "root" $ "role" "serve"); the owner is the URL's own user. */}}
 {{- define "candlecast.databaseEnv" -}}
-{{- $secret := include "candlecast.databaseSecret" . -}}
-{{- $external := .Values.database.external -}}
-{{- $own := or (eq .Values.database.mode "trial") (not $external.existingSecret) -}}
-{{- $url := ternary "url" $external.urlKey $own -}}
-{{- $direct := ternary (ternary "direct-url" "" (or (eq .Values.database.mode "trial") (ne $external.directUrl ""))) $external.directUrlKey $own -}}
-{{- $env := list (dict "name" "CANDLECAST_DATABASE_URL" "valueFrom" (dict "secretKeyRef" (dict "name" $secret "key" $url))) -}}
-{{- if $direct -}}
-{{- $env = append $env (dict "name" "CANDLECAST_DATABASE_DIRECT_URL" "valueFrom" (dict "secretKeyRef" (dict "name" $secret "key" $direct))) -}}
+{{- $database := .root.Values.database -}}
+{{- $external := $database.external -}}
+{{- $secret := include "candlecast.databaseSecret" .root -}}
+{{- $own := or (eq $database.mode "trial") (not $external.existingSecret) -}}
+{{- $parts := and (not $own) $external.keys.host -}}
+{{- $env := list -}}
+{{- if $parts -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "DATABASE_HOST" "secret" $secret "key" $external.keys.host) | fromJson) -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "DATABASE_NAME" "secret" $secret "key" $external.keys.name) | fromJson) -}}
+{{- with $external.keys.port -}}{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "DATABASE_PORT" "secret" $secret "key" .) | fromJson) -}}{{- end -}}
+{{- $env = append $env (dict "name" "CANDLECAST_DATABASE_URL" "value" (printf "postgresql://$(DATABASE_HOST):%s/$(DATABASE_NAME)" (ternary "$(DATABASE_PORT)" "5432" (ne $external.keys.port "")))) -}}
+{{- else -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_URL" "secret" $secret "key" (ternary "url" $external.urlKey $own)) | fromJson) -}}
 {{- end -}}
-{{- if eq .Values.database.mode "external" -}}
+{{- $direct := ternary (ternary "direct-url" "" (or (eq $database.mode "trial") (ne $external.directUrl ""))) $external.directUrlKey $own -}}
+{{- with $direct -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_DIRECT_URL" "secret" $secret "key" .) | fromJson) -}}
+{{- end -}}
+{{- if and (ne .role "owner") (ne $database.roles.mode "none") -}}
+{{- $env = append $env (dict "name" "CANDLECAST_DATABASE_USER" "value" (printf "%s_%s" $database.roles.prefix .role)) -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_PASSWORD" "secret" (include "candlecast.rolesSecret" .root) "key" .role) | fromJson) -}}
+{{- else if $parts -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_USER" "secret" $secret "key" $external.keys.user) | fromJson) -}}
+{{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_PASSWORD" "secret" $secret "key" $external.keys.password) | fromJson) -}}
+{{- end -}}
+{{- if eq $database.mode "external" -}}
 {{- with $external.sslMode -}}{{- $env = append $env (dict "name" "PGSSLMODE" "value" .) -}}{{- end -}}
 {{- if $external.caSecret -}}{{- $env = append $env (dict "name" "PGSSLROOTCERT" "value" "/etc/candlecast/database/ca.crt") -}}{{- end -}}
 {{- end -}}
 {{- toJson $env -}}
 {{- end -}}
 
+{{/* A variable from a secret, as JSON: (dict "name" "TOKEN" "secret" "api" "key" "token") */}}
+{{- define "candlecast.secretEnv" -}}
+{{- dict "name" .name "valueFrom" (dict "secretKeyRef" (dict "name" .secret "key" .key)) | toJson -}}
+{{- end -}}
+
 {{/* What a changed database means for a pod, without the generated password. */}}
 {{- define "candlecast.databaseChecksum" -}}
-{{- list .Values.database.mode .Values.database.external (omit .Values.database.trial "image" "resources" "pod" "storage" "storageClassName") | toJson | sha256sum | trunc 16 -}}
+{{- list .Values.database.mode .Values.database.external .Values.database.roles (omit .Values.database.trial "image" "resources" "pod" "storage" "storageClassName") | toJson | sha256sum | trunc 16 -}}
 {{- end -}}
 
 {{- define "candlecast.pod" -}}
@@ -70,10 +93,12 @@ seccompProfile: {type: RuntimeDefault}
 {{- $ca := and .database (eq $root.Values.database.mode "external") $root.Values.database.external.caSecret -}}
 {{- $replay := and .replay (or $root.Values.replay.image.repository $root.Values.replay.existingClaim) -}}
 {{- $env := .env | default list -}}
+{{- $databaseEnv := list -}}
 {{- $mounts := list (dict "name" "tmp" "mountPath" "/tmp") -}}
 {{- $volumes := list (dict "name" "tmp" "emptyDir" dict) -}}
 {{- if .database -}}
-{{- $env = concat (include "candlecast.databaseEnv" $root | fromJsonArray) $env -}}
+{{- $databaseEnv = include "candlecast.databaseEnv" (dict "root" $root "role" .database) | fromJsonArray -}}
+{{- $env = concat $databaseEnv $env -}}
 {{- end -}}
 {{- if $ca -}}
 {{- $mounts = append $mounts (dict "name" "database-ca" "mountPath" "/etc/candlecast/database" "readOnly" true) -}}
@@ -90,11 +115,14 @@ seccompProfile: {type: RuntimeDefault}
 {{- $volumes = append $volumes (dict "name" "replay" "emptyDir" dict) -}}
 {{- end -}}
 {{- end -}}
+{{- $mounts = concat $mounts $pod.extraVolumeMounts -}}
+{{- $volumes = concat $volumes $pod.extraVolumes -}}
 metadata:
   labels:
     {{- merge (include "candlecast.selector" . | fromYaml) (deepCopy $pod.labels) | toYaml | nindent 4 }}
   {{- $annotations := deepCopy $pod.annotations }}
-  {{- if $config }}{{ $_ := set $annotations "checksum/config" (include "candlecast.config" $root | sha256sum | trunc 16) }}{{ end }}
+  {{- if $config }}{{ $_ := set $annotations "checksum/config" (include "candlecast.configOf" . | sha256sum | trunc 16) }}{{ end }}
+  {{- if .api }}{{ $_ := set $annotations "checksum/api" ($root.Values.api | toJson | sha256sum | trunc 16) }}{{ end }}
   {{- if .database }}{{ $_ := set $annotations "checksum/database" (include "candlecast.databaseChecksum" $root) }}{{ end }}
   {{- with $annotations }}
   annotations:
@@ -112,11 +140,14 @@ spec:
   {{- with .spec }}
   {{- . | trim | nindent 2 }}
   {{- end }}
-  {{- with concat $root.Values.global.imagePullSecrets $root.Values.image.pullSecrets | uniq }}
+  {{- with concat $root.Values.global.imagePullSecrets $root.Values.image.pullSecrets $pod.imagePullSecrets | uniq }}
   imagePullSecrets:
     {{- range . }}
     - name: {{ . }}
     {{- end }}
+  {{- end }}
+  {{- with $pod.topologySpreadConstraints | default .spread }}
+  topologySpreadConstraints: {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $pod.priorityClassName }}
   priorityClassName: {{ . }}
@@ -152,7 +183,7 @@ spec:
       command: [python, -m, candlecast.store, wait, --timeout, {{ $root.Values.migrations.waitSeconds | quote }}]
       resources: {requests: {cpu: 20m, memory: 64Mi}, limits: {memory: 256Mi}}
       env:
-        {{- include "candlecast.env" (concat (include "candlecast.databaseEnv" $root | fromJsonArray) ($values.extraEnv | default list)) | nindent 8 }}
+        {{- include "candlecast.env" (concat $databaseEnv ($values.extraEnv | default list)) | nindent 8 }}
       securityContext: {{- include "candlecast.securityContext" $root | nindent 8 }}
       volumeMounts: {{- toYaml $firstMounts | nindent 8 }}
     {{- end }}
@@ -185,6 +216,25 @@ httpGet: {path: {{ .path }}, port: {{ .port | default "http" }}}
 periodSeconds: {{ .period }}
 timeoutSeconds: 5
 failureThreshold: {{ .failures }}
+{{- end -}}
+
+{{/*
+What a changed setting means for a component: the settings but those that only others read, so that a pod restarts for
+its own alone. tests/deploy holds this table against the code.
+*/}}
+{{- define "candlecast.configOf" -}}
+{{- $others := dict "UI_" "ui" "EXPORTER_" "exporter" "RETENTION_" "retention" "TRAIN_" "training" "VENUE_" "ingestion" "SERVICE_" "service" -}}
+{{- $component := .component -}}
+{{- range $line := splitList "\n" (include "candlecast.config" .root) -}}
+{{- $own := true -}}
+{{- range $prefix, $reader := $others -}}
+{{- if and (hasPrefix (printf "CANDLECAST_%s" $prefix) $line) (ne $reader $component) -}}{{- $own = false -}}{{- end -}}
+{{- end -}}
+{{- if and (eq $component "ui") (not (hasPrefix "CANDLECAST_UI_" $line)) (not (hasPrefix "CANDLECAST_LOG_" $line)) -}}{{- $own = false -}}{{- end -}}
+{{- if $own }}
+{{ $line }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The settings as variables, one `CANDLECAST_NAME: "value"` per line. */}}
