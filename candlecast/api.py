@@ -575,6 +575,14 @@ class RunRequest(Shape):
     """Ingestion: ask for what is stored and for confirmed gaps too, and keep what the venue says now."""
 
 
+class LogLine(Shape):
+    """One line that a run logged."""
+
+    at: datetime
+    level: str
+    message: str
+
+
 class Run(Shape):
     """One execution of a job, or the request for one that has not started."""
 
@@ -607,6 +615,8 @@ class Run(Shape):
     exit_code: int | None
     error_code: str | None
     error: str | None
+    log: list[LogLine] = []
+    """The newest lines that it logged, oldest first: five in a list of runs, of one run the newest 200."""
 
 
 class Runs(Shape):

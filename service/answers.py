@@ -332,6 +332,7 @@ def run(row: RunRow, now: datetime) -> api.Run:
             "exit_code": row.exit_code,
             "error_code": row.error_code,
             "error": row.error,
+            "log": row.log,
         }
     )
 

@@ -120,6 +120,7 @@ _RUN = api.Run(
     exit_code=None,
     error_code=None,
     error=None,
+    log=[api.LogLine(at=NOW, level="info", message="binance 15m: features are built")],
 )
 _WAITING = _RUN.model_copy(
     update={
@@ -132,6 +133,7 @@ _WAITING = _RUN.model_copy(
         "message": None,
         "rate": None,
         "eta_seconds": None,
+        "log": [],
     }
 )
 _OPEN_TIMES = [int((_CUTOFF - 2 * STEP).timestamp() * 1000), int((_CUTOFF - STEP).timestamp() * 1000)]

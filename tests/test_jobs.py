@@ -47,6 +47,36 @@ def test_a_run_leaves_a_row_with_its_counters_and_summary(database: Database, se
     assert f"pid {os.getpid()}" in row.holder
 
 
+def test_a_run_keeps_the_newest_lines_of_its_log(
+    database: Database, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def work(run: Run) -> None:
+        for number in range(300):
+            logging.getLogger("a.job").warning("line %d", number)
+        try:
+            raise ValueError("x" * 5000)
+        except ValueError:
+            logging.getLogger("a.job").exception("it broke")
+
+    assert job(work, settings) == 0
+    logging.getLogger("a.job").warning("after the run")
+    (row,) = rows(database)
+    assert [line["message"][:20] for line in row.log] == [
+        "line 297",
+        "line 298",
+        "line 299",
+        "it broke: ValueError",
+        "all done",
+    ]
+    with database.begin() as connection:
+        whole = runs.run(connection, row.id or 0)
+    assert whole is not None
+    assert (len(whole.log), max(len(line["message"]) for line in whole.log)) == (200, 1000)
+    assert {line["level"] for line in whole.log} == {"warning", "error", "info"}
+
+
 def test_a_run_takes_its_parameters_from_the_oldest_waiting_request(database: Database, settings: Settings) -> None:
     with database.begin() as connection:
         first = runs.ask(connection, "ingestion", {"series": ["a"]}, requested_by="ann")

@@ -63,8 +63,20 @@ def progress(run: Run, waited: float, language: Language, longest: float = LONGE
     tone = {"failed": "bad", "succeeded": "good"}.get(run.state, "plain")
     return (
         f'<div class="run {tone}"><p class="head"><b>{escape(name)}</b> · {escape(say[f"state_{run.state}"])}</p>'
-        f"{_bar(run, name)}{message}<ul>{parts}</ul>{lines}</div>"
+        f"{_bar(run, name)}{message}<ul>{parts}</ul>{lines}{log_tail(run, language)}</div>"
     )
+
+
+def log_tail(run: Run, language: Language) -> str:
+    """Return the newest lines that a run logged, folded away; nothing where there are none.
+
+    They are what the job wrote, in its own language, at times of the wall clock.
+    """
+    if not run.log:
+        return ""
+    lines = "\n".join(f"{line.at:%H:%M:%S} {line.level:7} {line.message}" for line in run.log)
+    summary = f"<summary>{escape(words(language)['run_log'])}</summary>"
+    return f'<details class="log">{summary}<pre tabindex="0" lang="en">{escape(lines)}</pre></details>'
 
 
 def _bar(run: Run, name: str) -> str:

@@ -10,6 +10,7 @@ from candlecast.api import Coverage, DayCoverage, LedgerRow, Run, SeriesState
 from candlecast.candles import Interval, from_ms
 from ui.format import NOTHING, THIN, Language, bounds, date_text, delta, number, price, span, when
 from ui.markup import heading, icon, panel, quiet, rows_table, ticking
+from ui.runs import log_tail
 from ui.snapshot import Snapshot
 from ui.told import told
 from ui.words import words
@@ -192,7 +193,8 @@ def _outcome(run: Run, language: Language) -> str:
     if remedy := say.get(f"remedy_{run.error_code}"):
         lines.append(remedy)
     drawn = "".join(f"<p>{escape(told(line, language))}</p>" for line in lines)
-    return f'<div class="outcome"><b class="{tone}">{escape(say[f"state_{run.state}"])}</b>{drawn}</div>'
+    state = f'<b class="{tone}">{escape(say[f"state_{run.state}"])}</b>'
+    return f'<div class="outcome">{state}{drawn}{log_tail(run, language)}</div>'
 
 
 def candles_panel(snapshot: Snapshot | None, language: Language) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, false, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, false, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from candlecast.store import schema
@@ -15,6 +15,8 @@ from candlecast.store.database import REQUEST_CHANNEL, notify
 
 MOST_TRIES = 5
 """How often a request is run before a temporary failure counts as its end."""
+
+_NEWEST_LINES = text("'$[last - 4 to last]'::jsonpath")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class RunRow:
     error: str | None = None
     reason: str | None = None
     """What the retraining trigger decided that it is about."""
+    log: tuple[Mapping[str, str], ...] = ()
+    """Its newest lines, oldest first: in a list of runs a few, of one run all that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,14 @@ def report(
     return bool(connection.execute(select(r.cancel).where(r.id == row.request_id)).scalar())
 
 
+def keep_log(connection: Connection, run_id: int, lines: Sequence[Mapping[str, str]]) -> None:
+    """Keep these lines as those that a run logged last; each has `at`, `level` and `message`."""
+    statement = insert(schema.run_log).values(run_id=run_id, lines=list(lines))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["run_id"], set_={"lines": statement.excluded.lines})
+    )
+
+
 def finish(
     connection: Connection,
     run_id: int,
@@ -237,15 +249,20 @@ def recent(
 
 def run(connection: Connection, run_id: int) -> RunRow | None:
     """Return one run."""
-    row = connection.execute(_runs().where(schema.job_run.c.id == run_id)).first()
+    row = connection.execute(_runs(schema.run_log.c.lines).where(schema.job_run.c.id == run_id)).first()
     return _run(row) if row else None
 
 
-def _runs() -> Any:
+def _runs(log: ColumnElement[Any] | None = None) -> Any:
+    """Select runs with their newest lines, or with `log`."""
+    if log is None:
+        log = func.jsonb_path_query_array(schema.run_log.c.lines, _NEWEST_LINES)
     r, j, d = schema.run_request.c, schema.job_run.c, schema.retraining_decision.c
     reason = _reason(or_(d.run_id == j.id, d.request_id == j.request_id))
-    return select(schema.job_run, r.requested_by, r.requested_at, reason).outerjoin(
-        schema.run_request, r.id == j.request_id
+    return (
+        select(schema.job_run, r.requested_by, r.requested_at, reason, log.label("log"))
+        .outerjoin(schema.run_request, r.id == j.request_id)
+        .outerjoin(schema.run_log, schema.run_log.c.run_id == j.id)
     )
 
 
@@ -282,6 +299,7 @@ def _run(row: Row[Any]) -> RunRow:
         error_code=row.error_code,
         error=row.error,
         reason=row.reason,
+        log=tuple(row.log or ()),
     )
 
 

@@ -335,6 +335,14 @@ job_run = Table(
     Index(None, "job", "started_at"),
 )
 
+# The newest lines that a run logged.
+run_log = Table(
+    "run_log",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("job_run.id", ondelete="CASCADE"), primary_key=True),
+    Column("lines", JSONB, nullable=False),
+)
+
 run_request = Table(
     "run_request",
     metadata,

@@ -331,6 +331,7 @@ def a_run(state: str, request: int = 7) -> Run:
         "done": 0,
         "failed": 0,
         "rows": 0,
+        "log": [],
     }
     return Run.model_validate(empty | known)
 

@@ -312,6 +312,7 @@ def a_run(**changes: object) -> Run:
         "done": 3,
         "failed": 0,
         "rows": 0,
+        "log": [],
     }
     return Run.model_validate(empty | known | changes)
 

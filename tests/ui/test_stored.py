@@ -55,7 +55,7 @@ def test_series_without_candles_and_stale_ones_say_so() -> None:
 
 def a_run(**changes: object) -> Run:
     known = dict.fromkeys(Run.model_fields) | {
-        "id": 1, "job": "ingestion", "state": "failed", "parameters": {}, "done": 3, "failed": 1, "rows": 0,
+        "log": [], "id": 1, "job": "ingestion", "state": "failed", "parameters": {}, "done": 3, "failed": 1, "rows": 0,
         "started_at": NOW, "error_code": "rate_limited", "error": "<b>slow</b>", "target": 4,
     }  # fmt: skip
     return Run.model_validate(known | changes)
@@ -67,6 +67,13 @@ def test_failed_run_says_what_went_wrong_and_the_way_out() -> None:
     assert "Ask again in a few minutes" in said
     assert "3 / 4, 1 failed" in plain(said)
     assert "schedule" in said
+
+
+def test_newest_lines_of_the_log_are_beside_the_run() -> None:
+    line = {"at": NOW, "level": "warning", "message": "page 3 <script>"}
+    said = stored.runs_panel((a_run(log=[line]), a_run()), snapshot(), "en")
+    assert said.count("<details") == 1
+    assert "page 3 &lt;script&gt;" in said
 
 
 def test_nothing_yet_is_said_in_every_panel() -> None:
