@@ -141,6 +141,7 @@ class Board:
         found = filter(None, (self.champions.of((venue, interval)) for venue in dict.fromkeys(venues)))
         return next(found, Loaded(models.NAIVE, self._speaker.naive))
 
+    @timed("own_candles")
     def own_forecasts(
         self, series: Series | None, candles: Candles, horizons: Sequence[int] | None, last: int
     ) -> Computed:
