@@ -1,5 +1,6 @@
 """Alerts: promtool accepts and tries them, and each has its runbook."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,19 +10,11 @@ import pytest
 import yaml
 
 from candlecast import metrics
-from tests.monitoring.watched import MONITORING, names_in, requires
+from tests.monitoring.watched import MONITORING, RULES, names_in, requires, rules
 
-RULES = MONITORING / "prometheus" / "rules"
 TESTS = MONITORING / "prometheus" / "tests"
-
-
-def _alerts() -> list[dict[str, Any]]:
-    return [
-        rule
-        for file in sorted(RULES.glob("*.yaml"))
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-    ]
+ALERTS = rules("alert")
+NAMES = {alert["alert"] for alert in ALERTS}
 
 
 def _promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -34,7 +27,8 @@ def _promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_promtool_accepts_every_rule() -> None:
     found = _promtool("check", "rules", *RULES.glob("*.yaml"))
     assert found.returncode == 0, found.stdout + found.stderr
-    assert f"SUCCESS: {len(_alerts())} rules found" in found.stdout
+    counts = [int(count) for count in re.findall(r"SUCCESS: (\d+) rules found", found.stdout)]
+    assert sum(counts) == len(ALERTS) + len(rules("record"))
 
 
 @pytest.mark.row(50)
@@ -51,10 +45,10 @@ def test_every_alert_is_tried_firing_and_silent() -> None:
         for case in yaml.safe_load(file.read_text())["tests"]:
             for one in case["alert_rule_test"]:
                 tried.setdefault(one["alertname"], set()).add(bool(one.get("exp_alerts")))
-    assert tried == {alert["alert"]: {True, False} for alert in _alerts()}
+    assert tried == {name: {True, False} for name in NAMES}
 
 
-@pytest.mark.parametrize("alert", _alerts(), ids=lambda alert: str(alert["alert"]))
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: f"{alert['alert']} {alert['labels']['severity']}")
 def test_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any]) -> None:
     name = alert["alert"]
     assert name.startswith("Candlecast")
@@ -71,10 +65,10 @@ def test_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any]) ->
 
 @pytest.mark.row(50)
 def test_every_runbook_belongs_to_an_alert() -> None:
-    assert {path.stem for path in (MONITORING / "runbooks").iterdir()} == {alert["alert"] for alert in _alerts()}
+    assert {path.stem for path in (MONITORING / "runbooks").iterdir()} == NAMES
 
 
-def test_rules_use_only_metrics_that_exist() -> None:
-    used = {name for alert in _alerts() for name in names_in(alert["expr"])}
+def test_rules_use_only_series_that_exist() -> None:
+    used = {name for rule in [*ALERTS, *rules("record")] for name in names_in(rule["expr"])}
     assert used
-    assert used <= metrics.sample_names()
+    assert used <= metrics.sample_names() | {rule["record"] for rule in rules("record")}
