@@ -429,6 +429,8 @@ class ModelVersion(Shape):
     created_at: datetime
     champion: bool
     promoted_at: datetime | None
+    refused: str | None = None
+    """Why it does not answer although it is the champion: the reason of the worker that was asked."""
     decision: dict[str, Any] | None
     """Whether it was promoted and why, with the numbers."""
     scores: list[Score]
@@ -636,6 +638,22 @@ class VenueState(Shape):
     simulated: bool
 
 
+class AnsweringModel(Shape):
+    """Who forecasts for one venue and interval, in the worker that was asked."""
+
+    venue: str
+    interval: str
+    model_version: str
+    """The one that answers; `naive` is the baseline."""
+    refused: str | None = None
+    """The champion, where it does not load or makes no forecast, so that another one answers in its place."""
+    reason: str | None = None
+    """Why it is refused. It is tried again when it is promoted anew."""
+    refused_at: datetime | None = None
+    challenger: str | None = None
+    """The one that forecasts in the champion's shadow: written down as `challenger`, never served."""
+
+
 class ServiceStatus(Shape):
     """The state of the whole product in one answer."""
 
@@ -651,3 +669,4 @@ class ServiceStatus(Shape):
     ledger_checked_at: datetime | None
     ledger_broken_at: str | None
     """The first row that does not hold, as `series#position`."""
+    answering: list[AnsweringModel] = []

@@ -24,6 +24,7 @@ from candlecast.store.prices import LastPrice
 from candlecast.store.runs import RunRow
 from service.board import Board, SeriesBoard
 from service.speaking import Said
+from service.champions import Champions, Kind
 
 SIMULATED = "simulated"
 _FRESH_INTERVALS = 3
@@ -226,8 +227,28 @@ def series_state(extent: Extent, now: datetime, champion: str | None, *, configu
     )
 
 
-def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion:
-    """Return a model version with its hold-out scores."""
+def answering(board: Board) -> list[api.AnsweringModel]:
+    """Return who answers for each venue and interval of the active series, and who is refused."""
+    kinds = dict.fromkeys((series.venue, series.interval) for series in board.series)
+    return [_answering(board, kind) for kind in kinds]
+
+
+def _answering(board: Board, kind: Kind) -> api.AnsweringModel:
+    champion, challenger = board.champions.of(kind), board.challengers.of(kind)
+    refusal = board.champions.refusals.get(kind)
+    return api.AnsweringModel(
+        venue=kind[0],
+        interval=str(kind[1]),
+        model_version=champion.id if champion else NAIVE,
+        refused=refusal.promotion.model_version if refusal else None,
+        reason=refusal.reason if refusal else None,
+        refused_at=refusal.refused_at if refusal else None,
+        challenger=challenger.id if challenger else None,
+    )
+
+
+def model_version(version: Version, scores: Sequence[Score], champions: Champions) -> api.ModelVersion:
+    """Return a model version with its hold-out scores, and why it does not answer where it should."""
     return api.ModelVersion(
         id=version.id,
         kind=version.kind,
@@ -238,6 +259,7 @@ def model_version(version: Version, scores: Sequence[Score]) -> api.ModelVersion
         promoted_at=version.promoted_at,
         decision=dict(version.decision) if version.decision else None,
         scores=[_score(score) for score in scores],
+        refused=champions.reason(version.id) if version.promoted_at else None,
         manifest=dict(version.manifest),
         card=f"/v1/models/{quote(version.id, safe='')}/card",
     )

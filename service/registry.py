@@ -43,7 +43,7 @@ def list_models(board: BoardNow, limit: Limit = 50, before: Before = None) -> ap
         versions = found[:limit]
         scores = models.scores(connection, [version.id for version in versions])
     return api.ModelVersions(
-        models=[answers.model_version(one, scores[one.id]) for one in versions],
+        models=[answers.model_version(one, scores[one.id], board.champions) for one in versions],
         next_before=versions[-1].id if len(found) > limit else None,
     )
 
@@ -54,7 +54,7 @@ def read_model(board: BoardNow, model_version: ModelId) -> api.ModelVersion:
     with board.database.begin() as connection:
         version = models.version(connection, model_version)
         scores = models.scores(connection, [version.id])[version.id]
-    return answers.model_version(version, scores)
+    return answers.model_version(version, scores, board.champions)
 
 
 @router.get("/models/{model_version}/card", response_class=MarkdownResponse)
@@ -95,7 +95,7 @@ def promote_model(
         promoted = models.version(connection, version.id)
         scores = models.scores(connection, [version.id])[version.id]
     audit(http, caller, f"promoted {version.id}", reason=promotion.reason)
-    return answers.model_version(promoted, scores)
+    return answers.model_version(promoted, scores, board.champions)
 
 
 @router.get("/evaluations")

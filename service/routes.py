@@ -143,6 +143,7 @@ def read_status(request: Request, board: BoardNow) -> api.ServiceStatus:
         ledger_intact=audit.state.intact if audit else None,
         ledger_checked_at=audit.checked_at if audit else None,
         ledger_broken_at=audit.state.broken_at if audit else None,
+        answering=answers.answering(board),
     )
 
 

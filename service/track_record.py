@@ -119,12 +119,20 @@ def read_ledger(
 
 @router.get("/live-scores")
 def read_live_scores(
-    board: BoardNow, series: SeriesName, horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1
+    board: BoardNow,
+    series: SeriesName,
+    horizon: Annotated[int, Query(ge=1, le=2**15 - 1)] = 1,
+    role: Annotated[
+        str, Query(pattern="^(champion|challenger)$", description="Whose forecasts, of those said live in it")
+    ] = "champion",
 ) -> api.LiveScores:
-    """Return how what was said live has scored over the last hour, day, week and 30 days before the newest candle."""
+    """Return how what was said live has scored over the last hour, day, week and 30 days before the newest candle.
+
+    Challengers are never served: what they said beside the champion is written down, and scored in the same way.
+    """
     wanted = parse_series(series)
     with board.database.begin() as connection:
         candle_store.series_id(connection, wanted)
         end = candle_store.newest_close_times(connection).get(wanted)
-        found = live.scores(connection, wanted, horizon, end) if end else {}
+        found = live.scores(connection, wanted, horizon, end, role) if end else {}
     return answers.live_scores(wanted, horizon, end, found)

@@ -26,7 +26,7 @@ _CHALLENGERS = text(
     FROM model_version m
     LEFT JOIN champion c ON (c.venue, c.interval) = (m.venue, m.interval)
     LEFT JOIN model_version answering ON answering.id = c.model_version
-    WHERE m.venue IS NOT NULL AND m.decision IS NOT NULL AND m.id IS DISTINCT FROM c.model_version
+    WHERE m.venue IS NOT NULL AND jsonb_typeof(m.decision) = 'object' AND m.id IS DISTINCT FROM c.model_version
       AND (answering.id IS NULL OR (m.recorded_at, m.id) > (answering.recorded_at, answering.id))
       AND EXISTS (SELECT FROM model_artifact a WHERE a.model_version = m.id)
     ORDER BY m.venue, m.interval, m.recorded_at DESC, m.id DESC

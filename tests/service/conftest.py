@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from candlecast.settings import load_settings
+from candlecast.settings import Settings, load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks
 from candlecast.store.database import Database
@@ -49,9 +49,14 @@ def house(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def board(database: Database, database_url: str) -> Board:
+def settings(database_url: str) -> Settings:
+    """Return settings of a service with a live series and a replayed one."""
+    return load_settings(database_url=database_url, series=f"{LIVE},{REPLAYED}")
+
+
+@pytest.fixture
+def board(database: Database, settings: Settings) -> Board:
     """Return a board of a live series and of a replayed one whose clock stands still at its newest candle."""
-    settings = load_settings(database_url=database_url, series=f"{LIVE},{REPLAYED}")
     replayed = make_candles(600)
     with database.begin() as connection:
         clocks.start_clock(connection, "replay", start=replayed.cutoff + timedelta(minutes=1), speed=1e-9)

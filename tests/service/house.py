@@ -94,6 +94,10 @@ class House:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def alone(self, path: str, **params: Any) -> httpx.Response:
+        """Ask on a connection of its own, which any worker may take."""
+        return httpx.get(self.http.base_url.join(path), params=params or None, timeout=30)
+
     def latest(self, series: Series, horizon: int = 1) -> dict[str, Any]:
         """Return the newest forecast of one series and horizon."""
         (found,) = self.get("/v1/forecasts/latest", series=str(series), horizon=horizon)["forecasts"]

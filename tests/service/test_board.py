@@ -1,9 +1,7 @@
 """What one worker does when the database, a clock or a model misbehaves, without the web around it."""
 
-import json
-import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,13 +11,13 @@ from candlecast.candles import Candles, Interval, Series, to_ms
 from candlecast.forecast import Forecast
 from candlecast.settings import load_settings
 from candlecast.store import candles as candle_store
-from candlecast.store import clocks, ledger, models
+from candlecast.store import clocks, ledger
 from candlecast.store.database import Database
-from candlecast.store.models import Version
 from candlecast.xgb import XGBForecaster
 from service.board import Board
-from tests.making import START, make_candles
+from tests.making import make_candles
 from tests.service.house import LIVE, REPLAYED
+from tests.service.versions import made_of, promote, register
 
 
 def test_a_venue_clock_that_is_behind_costs_only_its_own_forecasts(
@@ -95,47 +93,13 @@ def test_a_series_that_a_run_added_is_served_by_the_baseline_at_once(board: Boar
     assert list(board.series) == [LIVE, REPLAYED, added]
 
 
-def _champion(manifest: dict[str, Any], model: XGBForecaster, name: str, database: Database) -> None:
-    version = Version(name, "xgboost", "replay", Interval.M15, START, manifest, None, None)
-    with database.begin() as connection:
-        models.register(connection, version, model.to_bytes(), [])
-        models.promote(connection, version, now=START, reason="a test says so")
-
-
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
-def test_a_champion_that_talks_nonsense_never_replaces_one_that_works(
-    board: Board, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    model = XGBForecaster.fit({REPLAYED: make_candles(1500)}, [1, 5])
-    manifest = json.loads(json.dumps(model.manifest))
-    _champion(manifest, model, "good", database)
-    board.refresh()
-    assert board.series[REPLAYED].champion == "good"
-
-    spoilt = json.loads(json.dumps(manifest))
-    for horizon in spoilt["calibration"].values():
-        for one in _calibrations(horizon):
-            one["quantiles"] = [1e9] * 13
-    _champion(spoilt, model, "nonsense", database)
-    with caplog.at_level(logging.ERROR):
-        board.refresh()
-    assert board.series[REPLAYED].champion == "good"
-    assert "champion nonsense is refused" in caplog.text
-    with database.begin() as connection:
-        said = connection.execute(text("SELECT DISTINCT model_version FROM forecast ORDER BY 1")).scalars().all()
-    assert said == ["good", "naive"]
-
-
-def _calibrations(node: Any) -> list[dict[str, Any]]:
-    """Return every part of a manifest's calibration that holds quantiles."""
-    if not isinstance(node, dict):
-        return []
-    own = [node] if "quantiles" in node else []
-    return own + [found for child in node.values() for found in _calibrations(child)]
-
-
 OTHER = Series.parse("replay:ETH-USDT:15m")
 PAIR = {REPLAYED: make_candles(1502), OTHER: make_candles(1502, seed=2)}
+
+
+@cache
+def _heedful() -> XGBForecaster:
+    return XGBForecaster.fit({series: candles[:1500] for series, candles in PAIR.items()}, [1, 5])
 
 
 def _pair_board(database: Database, database_url: str, patience: float) -> Board:
@@ -145,8 +109,7 @@ def _pair_board(database: Database, database_url: str, patience: float) -> Board
         clocks.start_clock(connection, "replay", start=PAIR[REPLAYED].cutoff, speed=1e-9)
     for series in PAIR:
         _arrive(database, series, 1500)
-    model = XGBForecaster.fit({series: candles[:1500] for series, candles in PAIR.items()}, [1, 5])
-    _champion(json.loads(json.dumps(model.manifest)), model, "heedful", database)
+    promote(database, register(database, "heedful", REPLAYED, made_of(_heedful())))
     return Board(settings, database)
 
 

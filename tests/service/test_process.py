@@ -69,18 +69,18 @@ def test_two_workers_count_as_one_agree_and_stop_when_told(
 
         before = _count(house, "/v1/series", "200")
         for _ in range(60):
-            _alone(house, "/v1/series")
+            house.alone("/v1/series")
         assert _count(house, "/v1/series", "200") == before + 60
         assert _count(house, "/v1/series", "200") == before + 60
 
-        _alone(house, "/never/seen")
+        house.alone("/never/seen")
         known = _series_of_metrics(house)
         for _ in range(60):
-            assert _alone(house, f"/{random.random()}/{random.random()}").status_code == 404  # noqa: S311
+            assert house.alone(f"/{random.random()}/{random.random()}").status_code == 404  # noqa: S311
         assert _series_of_metrics(house) == known
         assert _count(house, "unknown", "404") == 61
 
-        answers = [_alone(house, "/v1/forecasts/latest").json()["forecasts"] for _ in range(12)]
+        answers = [house.alone("/v1/forecasts/latest").json()["forecasts"] for _ in range(12)]
         said = {str([{**one, "now": None} for one in answer]) for answer in answers}
         assert len(said) == 1
         with database.begin() as connection:
@@ -99,14 +99,9 @@ def test_two_workers_count_as_one_agree_and_stop_when_told(
         assert all(json.loads(line)["logger"] for line in house.log.read_text().splitlines())
 
 
-def _alone(house: House, path: str) -> httpx.Response:
-    """Ask on a connection of its own, which any worker may take."""
-    return httpx.get(house.http.base_url.join(path), timeout=30)
-
-
 def _ready_workers(house: House) -> list[psutil.Process]:
     assert house.log.read_text().count("Application startup complete") == 2
-    assert all(_alone(house, "/readyz").is_success for _ in range(20))
+    assert all(house.alone("/readyz").is_success for _ in range(20))
     workers = [child for child in psutil.Process(house.process.pid).children() if "spawn_main" in str(child.cmdline())]
     assert len(workers) == 2
     return workers
@@ -125,13 +120,13 @@ def _series_of_metrics(house: House) -> set[str]:
 
 
 def _metrics(house: House) -> str:
-    response = _alone(house, "/metrics")
+    response = house.alone("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     return response.text
 
 
 def _checked(house: House) -> dict[str, object]:
-    status: dict[str, object] = _alone(house, "/v1/status").json()
+    status: dict[str, object] = house.alone("/v1/status").json()
     assert status["ledger_checked_at"]
     return status
 
