@@ -13,6 +13,7 @@ from candlecast.candles import Candles, Series, from_datetime64
 from candlecast.drift import Calibration
 from candlecast.evaluation import MINIMUM_SCORED
 from candlecast.forecast import INTERVALS, LEVELS, Forecast
+from candlecast.metrics import timed
 from candlecast.store.candles import Extent
 from candlecast.store.drift import Report
 from candlecast.store.evaluations import Recalled
@@ -23,13 +24,14 @@ from candlecast.store.models import NAIVE, Score, Version
 from candlecast.store.prices import LastPrice
 from candlecast.store.runs import RunRow
 from service.board import Board, SeriesBoard
-from service.speaking import Said
 from service.champions import Champions, Kind
+from service.speaking import Said
 
 SIMULATED = "simulated"
 _FRESH_INTERVALS = 3
 
 
+@timed("answer")
 def latest(board: Board, series: Series, horizon: int) -> api.LatestForecast:
     """Return the newest forecast, or the reason why there is none."""
     state = board.series[series]
@@ -257,9 +259,9 @@ def model_version(version: Version, scores: Sequence[Score], champions: Champion
         created_at=version.created_at,
         champion=version.promoted_at is not None,
         promoted_at=version.promoted_at,
+        refused=champions.reason(version.id) if version.promoted_at else None,
         decision=dict(version.decision) if version.decision else None,
         scores=[_score(score) for score in scores],
-        refused=champions.reason(version.id) if version.promoted_at else None,
         manifest=dict(version.manifest),
         card=f"/v1/models/{quote(version.id, safe='')}/card",
     )
