@@ -1,8 +1,11 @@
 """`python -m service`: the service under uvicorn, with as many workers as configured."""
 
+import ctypes
+import gc
 import os
 import sys
 import tempfile
+from contextlib import suppress
 
 from candlecast.logs import set_up_logs
 from candlecast.program import run_program
@@ -48,7 +51,15 @@ def create_app() -> object:
     from service.shortcut import Shortcut
 
     app = Candlecast.to_asgi()  # type: ignore[attr-defined]  # the decorator returns another type than mypy sees
+    _settle()
     return Shortcut(app, public_api, settings)
+
+
+def _settle() -> None:
+    """Keep what was imported out of garbage collections, which answers would wait for, and give back what it took."""
+    gc.freeze()
+    with suppress(AttributeError):  # malloc_trim is glibc's alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":
