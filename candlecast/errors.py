@@ -19,6 +19,7 @@ CandlecastError                 exit 1   http 500
 │   ├── RestrictedLocation      try the next venue
 │   ├── ChecksumMismatch        a file of an archive is damaged, or being replaced
 │   ├── TooManyAttempts         http 429            (retry_after)
+│   ├── TooBusy                 http 429            (retry_after)
 │   ├── StoreUnavailable
 │   ├── JobLocked               names the holder
 │   ├── Interrupted             SIGTERM ended the run
@@ -212,6 +213,23 @@ class TooManyAttempts(TemporaryError):
 
     http_status = 429
     remedy = "Wait as long as `Retry-After` says, then send the right token."
+
+    def __init__(self, message: str, retry_after: float, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class TooBusy(TemporaryError):
+    """Too many requests with candles of their own wait for their turn; come back after `retry_after` seconds.
+
+    Each worker process of the service has a queue for short requests and one for long ones.
+    """
+
+    http_status = 429
+    remedy = (
+        "Wait as long as `Retry-After` says, then send it again; ask for many cutoffs of one array with `last`, not "
+        "one by one. Whoever runs the service may add workers, or raise `CANDLECAST_MAX_WAITING_FORECASTS`."
+    )
 
     def __init__(self, message: str, retry_after: float, **details: Any) -> None:
         super().__init__(message, **details)

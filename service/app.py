@@ -11,6 +11,7 @@ from candlecast.store.database import open_database
 from service.board import Board
 from service.follower import Follower
 from service.front import Front
+from service.lanes import Lanes
 from service.limits import ANSWER_SECONDS, MeasuredRequests
 from service.own_candles import own_forecasts
 from service.ready import ReadyAnswers
@@ -40,10 +41,12 @@ class Candlecast:
         self.database = open_database(settings)
         self.board = Board(settings, self.database)
         self.follower = Follower(self.board)
+        self.lanes = Lanes(settings.max_waiting_forecasts)
         public_api.state.gate = TokenGate(settings.api_tokens)
         public_api.state.board = self.board
         public_api.state.ready = ReadyAnswers(self.board)
         public_api.state.follower = self.follower
+        public_api.state.lanes = self.lanes
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML leaves its decorators unannotated
     def start(self) -> None:
@@ -53,6 +56,7 @@ class Candlecast:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
     def stop(self) -> None:
         """Stop following and let the connections go."""
+        self.lanes.close()
         self.follower.stop()
         self.database.close()
 
@@ -63,7 +67,7 @@ class Candlecast:
     @bentoml.api(route="/forecast")  # type: ignore[untyped-decorator]  # as above
     def forecast(self, request: api.ForecastRequest, /) -> api.ComputedForecasts:
         """Forecast from a caller's own candles; over HTTP `NativeAnswers` lets POST /v1/forecasts do it."""
-        return own_forecasts(self.board, request, request.candles.model_dump())
+        return own_forecasts(self.board, request)
 
 
 Candlecast.add_asgi_middleware(Front, api=public_api)  # type: ignore[attr-defined]  # a Service since the decorator

@@ -24,6 +24,7 @@ from candlecast.errors import (
     NotParquet,
     StoreUnavailable,
     TemporaryError,
+    TooBusy,
     TooLarge,
     TooManyAttempts,
     TooSlow,
@@ -227,6 +228,7 @@ EXAMPLES: Mapping[str, Example] = {
         errors=(
             *WITH_BODY,
             NotParquet,
+            TooBusy,
             UsageError,
             UnknownSeries,
             InvalidCandles,

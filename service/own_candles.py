@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
+from pydantic_core import to_json
 
 from candlecast import api
-from candlecast.candles import Candles, Interval, from_datetime64
-from candlecast.errors import InvalidCandles, TooLarge, UsageError
-from candlecast.forecast import Forecast
+from candlecast.candles import Candles, Interval, Series, from_datetime64
+from candlecast.errors import DataError, InvalidCandles, TooLarge, UsageError
+from candlecast.forecast import INTERVALS, LEVELS, Forecast
 from candlecast.store.files import read_candle_file
-from service import answers
+from candlecast.store.models import NAIVE
 from service.asked import BoardNow, parse_series
 from service.board import Board, Computed
 from service.bodies import JSON, PARQUET, parse_json, read_body
+from service.lanes import Lane, Lanes
 
 router = APIRouter(prefix="/v1")
 
@@ -29,8 +29,14 @@ _PRICES = ("open", "high", "low", "close")
 _VALUES = (*_PRICES, "volume")
 _SATURDAY = 5
 
-_AT_ONCE = 2
-"""Requests of a worker whose candles are read at once: what a body becomes is many times its size."""
+_QUICK_BYTES = 200_000
+"""Largest body that is read in the quick lane: some thousand candles."""
+
+_QUICK_CUTOFFS = 200
+"""So many cutoffs are forecast at a stretch; a request for more of them goes on in the slow lane, piece by piece."""
+
+_LEVEL_NAMES = tuple(f"{level:g}" for level in LEVELS)
+_BOUNDS = ("lower", "upper")
 
 
 class FileOptions(api.ForecastOptions):
@@ -42,8 +48,130 @@ class FileOptions(api.ForecastOptions):
     calendar: Literal["24/7", "weekdays"] = "24/7"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """What was said of some cutoffs: by whom, as the items of a list in JSON, and whether the market was seen."""
+
+    model_version: str
+    items: bytes
+    market: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """A request that was read: candles as they are dated, and as they are counted where weekends do not count."""
+
+    board: Board
+    options: api.ForecastOptions
+    series: Series | None
+    dated: Candles
+    counted: Candles
+
+    @classmethod
+    def of(cls, board: Board, options: api.ForecastOptions, columns: Mapping[str, Any]) -> Self:
+        """Check what was asked; raise the error that names what is wrong with it."""
+        interval = Interval.parse(options.interval)
+        series = parse_series(options.series) if options.series is not None else None
+        if series is not None and series.interval != interval:
+            raise UsageError(f"the series {series} does not have the interval {interval}")
+        count, most = len(columns["open_time"]), board.settings.max_request_candles
+        if count > most:
+            raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
+        candles = _candles(interval, columns)
+        if options.calendar == "24/7":
+            return cls(board, options, series, candles, candles)
+        return cls(board, options, series, candles, _counted(candles))
+
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        """Yield by how many of the newest candles to leave out, and how many cutoffs to forecast, oldest first."""
+        for left in range(self.options.last, 0, -_QUICK_CUTOFFS):
+            count = min(left, _QUICK_CUTOFFS)
+            yield left - count, count
+
+    def said(self, left_out: int, count: int) -> _Piece:
+        """Forecast from the `count` cutoffs before the newest `left_out` candles."""
+        try:
+            found = self._computed(self.counted[: max(len(self.counted) - left_out, 0)], count)
+        except DataError:
+            # In the words of the whole request: what is missing is missing there too, and looked for first.
+            self._computed(self.counted, self.options.last)
+            raise
+        said = found.forecasts
+        if self.counted is not self.dated:
+            said = [_dated(self.dated, self.counted, one) for one in said]
+        return _Piece(
+            found.model_version,
+            to_json(list(_fields(found.model_version, said)), inf_nan_mode="null")[1:-1],
+            found.market,
+        )
+
+    def _computed(self, candles: Candles, last: int) -> Computed:
+        found: Computed = self.board.own_forecasts(self.series, candles, self.options.horizons, last)
+        return found
+
+    def answer(self, pieces: Sequence[_Piece]) -> bytes:
+        """Return the answer that is `api.ComputedForecasts` in JSON."""
+        head = to_json({"interval": self.options.interval, "series": self.options.series, "market": pieces[-1].market})
+        items = b",".join(piece.items for piece in pieces)
+        return b'%b,"forecasts":[%b]}' % (head[:-1], items)
+
+
 async def _body(request: Request) -> tuple[str, bytes]:
     return await read_body(request, JSON, PARQUET)
+
+
+@router.post("/forecasts", response_model=api.ComputedForecasts)
+async def forecast_own_candles(
+    http: Request,
+    board: BoardNow,
+    body: Annotated[tuple[str, bytes], Depends(_body)],
+    options: Annotated[FileOptions, Query()],
+) -> Response:
+    """Forecast from the newest of the caller's own candles, or from each of the last N. The ledger keeps none of it.
+
+    The candles are columns of JSON, or a Parquet file such as `GET /v1/candles?format=parquet` gives; then the other
+    fields are query parameters.
+    """
+    lanes: Lanes = http.app.state.lanes
+    kind, content = body
+    if len(content) > _QUICK_BYTES:
+        with lanes.slow.place():
+            begun = await lanes.slow.run(_begun, board, kind, content, options)
+            answer = await _finished(begun, lanes.slow)
+    else:
+        with lanes.quick.place():
+            begun = await lanes.quick.run(_begun, board, kind, content, options)
+        if isinstance(begun, bytes):
+            answer = begun
+        else:
+            with lanes.slow.place():
+                answer = await _finished(begun, lanes.slow)
+    return Response(answer, media_type=JSON)
+
+
+def _begun(board: Board, kind: str, content: bytes, given: FileOptions) -> bytes | _Task:
+    """Return the answer where it is made in one piece, else what is to be done."""
+    task = _Task.of(board, *_asked(kind, content, given, board.settings.max_request_candles))
+    return task if task.options.last > _QUICK_CUTOFFS else _whole(task)
+
+
+def _whole(task: _Task) -> bytes:
+    return task.answer([task.said(*piece) for piece in task.pieces()])
+
+
+async def _finished(begun: bytes | _Task, lane: Lane) -> bytes:
+    """Return the answer, one piece after the other, all by one forecaster even if another is promoted meanwhile."""
+    if isinstance(begun, bytes):
+        return begun
+    while True:
+        pieces = [await lane.run(begun.said, *piece) for piece in begun.pieces()]
+        if len({piece.model_version for piece in pieces}) == 1:
+            return await lane.run(begun.answer, pieces)
+
+
+def own_forecasts(board: Board, request: api.ForecastRequest) -> api.ComputedForecasts:
+    """Return the forecasts of candles that are given as columns; raise the error that names what is wrong with them."""
+    return api.ComputedForecasts.model_validate_json(_whole(_Task.of(board, request, dict(request.candles))))
 
 
 def _asked(kind: str, content: bytes, options: FileOptions, most: int) -> tuple[api.ForecastOptions, Mapping[str, Any]]:
@@ -55,54 +183,25 @@ def _asked(kind: str, content: bytes, options: FileOptions, most: int) -> tuple[
     if options.model_fields_set:
         raise UsageError(f"with a JSON body {min(options.model_fields_set)} belongs into the body, not into the query")
     request = parse_json(api.ForecastRequest, content)
-    return request, request.candles.model_dump()
+    return request, dict(request.candles)
 
 
-@router.post("/forecasts", response_model=api.ComputedForecasts)
-async def forecast_own_candles(
-    board: BoardNow,
-    body: Annotated[tuple[str, bytes], Depends(_body)],
-    options: Annotated[FileOptions, Query()],
-) -> Response:
-    """Forecast from the newest of the caller's own candles, or from each of the last N. The ledger keeps none of it.
-
-    The candles are columns of JSON, or a Parquet file such as `GET /v1/candles?format=parquet` gives; then the other
-    fields are query parameters.
-    """
-    answer = await to_thread.run_sync(_answer, board, *body, options, limiter=_at_once())
-    return Response(answer, media_type=JSON)
-
-
-@cache
-def _at_once() -> CapacityLimiter:
-    return CapacityLimiter(_AT_ONCE)
-
-
-def _answer(board: Board, kind: str, content: bytes, given: FileOptions) -> str:
-    options, columns = _asked(kind, content, given, board.settings.max_request_candles)
-    return own_forecasts(board, options, columns).model_dump_json()
-
-
-def own_forecasts(board: Board, options: api.ForecastOptions, columns: Mapping[str, Any]) -> api.ComputedForecasts:
-    """Return the forecasts of candles that are given as columns; raise the error that names what is wrong with them."""
-    interval = Interval.parse(options.interval)
-    series = parse_series(options.series) if options.series is not None else None
-    if series is not None and series.interval != interval:
-        raise UsageError(f"the series {series} does not have the interval {interval}")
-    count, most = len(columns["open_time"]), board.settings.max_request_candles
-    if count > most:
-        raise TooLarge(f"{count} candles are too many; send at most {most}", have=count, most=most)
-    candles = _candles(interval, columns)
-    if options.calendar == "weekdays":
-        found = _on_weekdays(board, options, candles)
-    else:
-        found = board.own_forecasts(series, candles, options.horizons, options.last)
-    return api.ComputedForecasts(
-        interval=str(interval),
-        series=options.series,
-        market=found.market,
-        forecasts=list(answers.computed(found.model_version, found.forecasts)),
-    )
+def _fields(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of `api.ComputedForecast`: to make thousands of those takes longer than to forecast."""
+    status = "baseline" if model_version == NAIVE else "ok"
+    for said in forecasts:
+        yield {
+            "horizon": said.horizon,
+            "status": status,
+            "cutoff": said.cutoff,
+            "target_time": said.target_time,
+            "last_close": said.last_close,
+            "point": {"open": said.open, "high": said.high, "low": said.low, "close": said.close, "range": said.range},
+            "p_up": said.p_up,
+            "quantiles": dict(zip(_LEVEL_NAMES, said.quantiles, strict=True)),
+            "intervals": {str(one): dict(zip(_BOUNDS, said.interval(one), strict=True)) for one in INTERVALS},
+            "model_version": model_version,
+        }
 
 
 def _candles(interval: Interval, columns: Mapping[str, Any]) -> Candles:
@@ -126,20 +225,16 @@ def _at_fault(columns: Mapping[str, Any], row: int, reason: str) -> str:
     return next((name for name in ("high", "low", "volume") if reason.startswith(name)), "open_time")
 
 
-def _on_weekdays(board: Board, options: api.ForecastOptions, candles: Candles) -> Computed:
-    """Forecast as if the days on which the market was open followed each other, and give them back their dates."""
+def _counted(candles: Candles) -> Candles:
+    """Return daily candles as if the days on which the market was open followed each other."""
     if candles.interval is not Interval.D1:
         raise UsageError(f"calendar weekdays is for candles of 1d, not of {candles.interval}")
-    if not len(candles):
-        return board.own_forecasts(None, candles, options.horizons, options.last)
-    series = parse_series(options.series) if options.series is not None else None
-    opened, step = candles.open_time, candles.interval.step
-    counted = replace(candles, open_time=opened[0] + np.arange(len(candles)) * step)
-    found = board.own_forecasts(series, counted, options.horizons, options.last)
-    return replace(found, forecasts=[_dated(candles, counted, one) for one in found.forecasts])
+    step = np.arange(len(candles)) * candles.interval.step
+    return replace(candles, open_time=candles.open_time[:1] + step) if len(candles) else candles
 
 
 def _dated(candles: Candles, counted: Candles, forecast: Forecast) -> Forecast:
+    """Return a forecast of counted candles with the dates that its candles really have."""
     place = round((forecast.cutoff - from_datetime64(counted.open_time[0])) / candles.interval.delta) - 1
     target = place + forecast.horizon
     if target < len(candles):

@@ -33,7 +33,7 @@ from candlecast.api import (
     Shape,
     Skill,
 )
-from candlecast.client import ApiError, AsyncClient, Client, ServiceAway, TokenNeeded
+from candlecast.client import ApiError, AsyncClient, Client, ServiceAway, ServiceBusy, TokenNeeded
 from candlecast.client import base as client_base
 from service.document import document
 from service.routes import create_api
@@ -201,6 +201,15 @@ def test_missing_token_has_an_error_of_its_own(service: Service, client: Client)
     service.answer(problem(401, "unauthorized"), status=401)
     with pytest.raises(TokenNeeded):
         client.request_run("training")
+
+
+def test_busy_service_says_when_to_come_back_and_is_not_asked_at_once_again(service: Service, client: Client) -> None:
+    service.answer(problem(429, "too_busy"), status=429, Retry_After="5")
+    candles = CallerCandles(open_time=[0], open=[1], high=[1], low=[1], close=[1], volume=[1])
+    with pytest.raises(ServiceBusy) as caught:
+        client.own_forecasts(ForecastRequest(interval="15m", candles=candles))
+    assert (caught.value.code, caught.value.retry_after) == ("too_busy", 5)
+    assert len(service.asked) == 1
 
 
 def test_failure_of_the_service_is_not_tried_again(service: Service, client: Client) -> None:

@@ -5,7 +5,7 @@ with Client("http://127.0.0.1:3000") as client:
 """
 
 from candlecast.client.asynchronous import AsyncClient
-from candlecast.client.base import ApiError, ServiceAway, TokenNeeded
+from candlecast.client.base import ApiError, ServiceAway, ServiceBusy, TokenNeeded
 from candlecast.client.sync import Client
 
-__all__ = ["ApiError", "AsyncClient", "Client", "ServiceAway", "TokenNeeded"]
+__all__ = ["ApiError", "AsyncClient", "Client", "ServiceAway", "ServiceBusy", "TokenNeeded"]

@@ -2,7 +2,8 @@
 
 CandlecastError
 ├── ApiError           the service answered with a problem; `problem` says which
-│   └── TokenNeeded    401: no token, or a wrong one
+│   ├── TokenNeeded    401: no token, or a wrong one
+│   └── ServiceBusy    429: too much is asked at once; `retry_after` says when to come back
 └── ServiceAway        nothing answers: connection refused, broken or too slow (a TemporaryError)
 """
 
@@ -45,13 +46,28 @@ class ApiError(CandlecastError):
         """Return the service's word for the error, such as `unknown_series`."""
         return self.problem.code
 
+    @property
+    def retry_after(self) -> float | None:
+        """Return after how many seconds the service wants to be asked again, None where it does not say."""
+        return _retry_after(self.problem)
+
 
 class TokenNeeded(ApiError):
     """The service wants a token, or another one."""
 
 
+class ServiceBusy(ApiError):
+    """The service has more to do, or has heard more wrong tokens, than it takes on now."""
+
+
 class ServiceAway(TemporaryError):
     """Nothing answers at the service's address, or not in time."""
+
+
+_KINDS: Mapping[int, type[ApiError]] = {
+    httpx.codes.UNAUTHORIZED: TokenNeeded,
+    httpx.codes.TOO_MANY_REQUESTS: ServiceBusy,
+}
 
 
 def query(given: Mapping[str, Query]) -> dict[str, Any]:
@@ -74,7 +90,7 @@ def pause_before_next(error: ApiError | ServiceAway, pause: float) -> float:
         return pause
     if error.status not in _TEMPORARY:
         raise error
-    return min(_retry_after(error.problem) or pause, _LONGEST_WAIT)
+    return min(error.retry_after or pause, _LONGEST_WAIT)
 
 
 def away(base_url: str, error: httpx.TransportError) -> ServiceAway:
@@ -85,10 +101,9 @@ def away(base_url: str, error: httpx.TransportError) -> ServiceAway:
 
 
 def require_success(answer: httpx.Response) -> None:
-    """Raise ApiError, or TokenNeeded, for an answer that is a problem; its body must have been read."""
+    """Raise ApiError, or the kind of it that fits, for an answer that is a problem; its body must have been read."""
     if not answer.is_success:
-        kind = TokenNeeded if answer.status_code == httpx.codes.UNAUTHORIZED else ApiError
-        raise kind(_problem(answer), answer.status_code)
+        raise _KINDS.get(answer.status_code, ApiError)(_problem(answer), answer.status_code)
 
 
 def parsed(shape: type[Answer], answer: httpx.Response) -> Answer:

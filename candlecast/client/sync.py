@@ -21,7 +21,8 @@ class Client:
 
     Reading is tried again, briefly, where the failure may pass; what changes something never is, because the
     first attempt may have been heard. `timeout` is in seconds and holds for each attempt. Every method raises ApiError
-    for a problem that the service answers, TokenNeeded for a 401, ServiceAway where nothing answers.
+    for a problem that the service answers, TokenNeeded for a 401, ServiceBusy for a 429, ServiceAway where nothing
+    answers.
     """
 
     def __init__(

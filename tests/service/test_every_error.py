@@ -124,12 +124,14 @@ CASES: dict[tuple[str, str], Asked] = {
 ELSEWHERE = {
     ("cancel_run", "usage_error"),
     ("cancel_request", "usage_error"),
+    ("forecast_own_candles", "too_busy"),
     ("explain_latest", "feature_mismatch"),
     ("explain_latest", "artifact_corrupt"),
     ("promote_model", "feature_mismatch"),
     ("promote_model", "artifact_corrupt"),
 }
-"""Those that need a run or a model version of a certain kind: tests of their own below."""
+"""Those that need a run or a model version of a certain kind: tests of their own below; and a queue that is full, see
+`test_fairness`."""
 
 FROM_MEMORY = {"latest_forecasts"}
 """What is answered without a look at the database, so that nothing in there can make it fail."""

@@ -15,6 +15,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from candlecast import api
 from candlecast.baseline import NaiveForecaster
 from candlecast.candles import Candles, Interval
 from candlecast.forecast import LEVELS
@@ -129,7 +130,9 @@ def _off_grid(content: Body) -> None:
         pytest.param(_changed("low", 3, -1.0), 422, "invalid_candles", "low of row 3, open_time", id="negative"),
         pytest.param(_changed("close", 3, "101.5"), 422, "invalid_request", "body.candles.close.3", id="quoted"),
         pytest.param(_changed("close", 3, True), 422, "invalid_request", "body.candles.close.3", id="truth"),
-        pytest.param(_changed("close", 3, 10**400), 422, "invalid_request", "body.candles.close.3", id="huge price"),
+        pytest.param(
+            _changed("close", 3, 10**400), 422, "invalid_candles", "close of row 3, open_time", id="huge price"
+        ),
         pytest.param(_changed("open_time", 3, 1.5), 422, "invalid_request", "body.candles.open_time.3", id="half time"),
         pytest.param(_with(last="1"), 422, "invalid_request", "body.last", id="last as text"),
         pytest.param(_with(last=5001), 422, "invalid_request", "body.last", id="last beyond all"),
@@ -162,6 +165,50 @@ def test_wrong_candles_get_a_problem_that_names_the_thing(
     content = body(CANDLES)
     spoil(content)
     _expect_problem(_post(house, content), status, code, named)
+
+
+def _naming_twice(content: Body, name: str) -> bytes:
+    """Return the body with one of its fields at the beginning once more; all of it is right but for that."""
+    written = json.dumps(content)
+    return written.replace("{", f'{{"{name}": {json.dumps(content[name])}, ', 1).encode()
+
+
+@pytest.mark.parametrize("field", ["interval", "last", "candles"])
+def test_a_field_that_is_named_twice_is_refused_whatever_it_says(house: House, field: str) -> None:
+    content = _naming_twice(body(CANDLES, last=2), field)
+    response = house.http.post("/v1/forecasts", content=content, headers={"content-type": "application/json"})
+    _expect_problem(response, 400, "not_json", f"names the field {field!r} more than once")
+
+
+def test_a_column_that_is_named_twice_is_refused(house: House) -> None:
+    content = json.dumps(body(CANDLES)).replace('"low"', '"low": [], "low"').encode()
+    response = house.http.post("/v1/forecasts", content=content, headers={"content-type": "application/json"})
+    _expect_problem(response, 400, "not_json", "names the field 'low' more than once")
+
+
+def test_text_with_escapes_means_what_it_means_without(house: House) -> None:
+    escaped = json.dumps(body(CANDLES, series="replay:NEW-USDT:15m")).replace("NEW-USDT", "N\\u0045W\\u002dUSDT")
+    response = house.http.post("/v1/forecasts", content=escaped, headers={"content-type": "application/json"})
+    assert response.status_code == 200, response.text
+    assert response.json() == _post(house, body(CANDLES, series="replay:NEW-USDT:15m")).json()
+
+
+def test_an_answer_in_pieces_is_the_answer_in_one(house: House) -> None:
+    candles = make_candles(1100, Interval.M15, seed=12)
+    response = _post(house, body(candles, last=450, horizons=[1]))
+    found = api.ComputedForecasts.model_validate_json(response.content).forecasts
+    said = NaiveForecaster([1]).forecast(None, candles, 450)
+    assert [one.cutoff for one in found] == [one.cutoff for one in said]
+    assert [list(one.quantiles.values()) for one in found] == [list(one.quantiles) for one in said]
+    assert json.loads(response.content) == json.loads(
+        api.ComputedForecasts.model_dump_json(api.ComputedForecasts.model_validate_json(response.content))
+    )
+
+
+@pytest.mark.parametrize(("last", "need"), [(250, 299), (5000, 5049)])
+def test_of_an_answer_in_pieces_it_is_told_what_the_whole_needs(house: House, last: int, need: int) -> None:
+    content = body(CANDLES[:240], last=last)
+    _expect_problem(_post(house, content), 422, "not_enough_candles", f"have 240 candles, need {need}")
 
 
 def test_too_many_candles_are_too_large(house: House) -> None:
