@@ -89,7 +89,17 @@ COPY service service
 RUN ln -s /bin/false /usr/local/bin/uv \
  && BENTOML_HOME=/build/bentoml bentoml build --version image --output tag . \
  && mv /build/bentoml/bentos/candlecast/image /bento \
- && python -m compileall -q /bento/src
+ && python -m compileall -q --invalidation-mode unchecked-hash /bento/src
+
+# Our own programs, compiled: the root file system is read-only where they run, so Python could not keep what it compiles.
+# By hash and not by time, so that the same code makes the same files.
+FROM base AS programs
+COPY dispatcher /programs/dispatcher
+COPY ingestion_job /programs/ingestion_job
+COPY monitoring /programs/monitoring
+COPY training /programs/training
+COPY ui /programs/ui
+RUN python -m compileall -q --invalidation-mode unchecked-hash /programs
 
 # ---- what runs: no pip, no compiler, no root; the root file system may be read-only, /tmp must be writable
 FROM base AS app
@@ -98,41 +108,53 @@ RUN rm -rf /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-pack
 WORKDIR /app
 USER 10001:10001
 STOPSIGNAL SIGTERM
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.vendor="The candlecast authors" \
+      org.opencontainers.image.licenses=MIT \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION}
 
 FROM app AS ingestion
+LABEL org.opencontainers.image.title="candlecast ingestion" org.opencontainers.image.description="fetches candles, starts asked-for runs, migrates the database"
 COPY --from=ingestion-packages /opt/candlecast /opt/candlecast
-COPY ingestion_job ingestion_job
-COPY dispatcher dispatcher
+COPY --from=programs /programs/ingestion_job ingestion_job
+COPY --from=programs /programs/dispatcher dispatcher
 CMD ["python", "-m", "ingestion_job"]
 
 FROM app AS training
+LABEL org.opencontainers.image.title="candlecast training" org.opencontainers.image.description="fits, judges and promotes models"
 COPY --from=training-packages /opt/candlecast /opt/candlecast
-COPY training training
+COPY --from=programs /programs/training training
 CMD ["python", "-m", "training"]
 
 FROM app AS ui
+LABEL org.opencontainers.image.title="candlecast ui" org.opencontainers.image.description="the analyst's screen"
 COPY --from=ui-packages /opt/candlecast /opt/candlecast
-COPY ui ui
+COPY --from=programs /programs/ui ui
 COPY docs docs
 ENV CANDLECAST_UI_HOST=0.0.0.0
 EXPOSE 7860
 CMD ["python", "-m", "ui"]
 
 FROM app AS monitoring
+LABEL org.opencontainers.image.title="candlecast monitoring" org.opencontainers.image.description="exports metrics and watches drift"
 COPY --from=monitoring-packages /opt/candlecast /opt/candlecast
-COPY monitoring monitoring
+COPY --from=programs /programs/monitoring monitoring
 EXPOSE 9108
 CMD ["python", "-m", "monitoring", "export"]
 
 FROM app AS dispatcher
+LABEL org.opencontainers.image.title="candlecast dispatcher" org.opencontainers.image.description="runs every job in one container"
 COPY --from=dispatcher-packages /opt/candlecast /opt/candlecast
-COPY dispatcher dispatcher
-COPY ingestion_job ingestion_job
-COPY monitoring monitoring
-COPY training training
+COPY --from=programs /programs/dispatcher dispatcher
+COPY --from=programs /programs/ingestion_job ingestion_job
+COPY --from=programs /programs/monitoring monitoring
+COPY --from=programs /programs/training training
 CMD ["python", "-m", "dispatcher"]
 
 FROM app AS service
+LABEL org.opencontainers.image.title="candlecast service" org.opencontainers.image.description="answers what the next candle will be"
 COPY --from=service-packages /opt/candlecast /opt/candlecast
 COPY --from=bento /bento /app
 WORKDIR /app/src

@@ -87,11 +87,52 @@ IMAGES := ingestion training service ui monitoring
 INDEX := $(foreach v,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(v)),--build-arg $(v)))
 
 .PHONY: images
-images: $(IMAGES:%=image-%) ## Build all images; ENGINE= REGISTRY= TAG= BASE=
+images: sbom $(IMAGES:%=image-%) ## Build all images and say what is in them; ENGINE= REGISTRY= TAG= BASE=
+
+.PHONY: push
+push: ## Push the images that `make images` built: make images push REGISTRY=registry.example.com/me TAG=1
+	@[ '$(REGISTRY)' != localhost ] || { echo "make push needs REGISTRY=registry.example.com/me, and the same for make images"; exit 1; }
+	for app in $(IMAGES); do $(ENGINE) push $(REGISTRY)/candlecast/$$app:$(TAG) || exit 1; done
+
+# A bill of materials per image, out of the lock: packages, versions, licences, hashes. Debian's packages are the base's.
+.PHONY: sbom
+sbom: | $(UV)
+	@mkdir -p dist/sbom
+	@$(foreach e,ingestion:ingest training:train service:serve ui:ui monitoring:monitor,\
+		$(UV) export --quiet --frozen --no-dev --no-emit-project --format cyclonedx1.5 --preview-features sbom-export \
+		--extra $(lastword $(subst :, ,$(e))) -o dist/sbom/$(firstword $(subst :, ,$(e))).cdx.json >/dev/null &&) true
 
 image-%:
 	@[ -n '$(CLUSTER)$(ENGINE)' ] || { echo "make images needs docker, podman or buildah, or ENGINE=..."; exit 1; }
-	$(BUILD) --build-arg BASE=$(BASE) $(INDEX) --target $* -t $(REGISTRY)/candlecast/$*:$(TAG) .
+	$(BUILD) --build-arg BASE=$(BASE) $(INDEX) --build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		--target $* -t $(REGISTRY)/candlecast/$*:$(TAG) .
+
+# What the release workflow does with a tag. DRY_RUN=1 stops before anything leaves this machine.
+VERSION ?= $(shell sed -n 's/^version: //p' helm/candlecast/Chart.yaml)
+CHARTS ?= oci://$(REGISTRY)/charts
+HELM := $(or $(shell command -v helm),$(CLUSTER_BIN)/helm)
+CLUSTER_BIN := $(or $(CLUSTER_HOME),$(HOME)/.cache/candlecast-cluster)/bin
+
+.PHONY: release
+release: sbom ## Build, package, sign and push a release; DRY_RUN=1 only says what would leave; VERSION= REGISTRY= KEY=
+	@$(BIN)/python -m tools.release --version '$(VERSION)'
+	$(MAKE) $(if $(DRY_RUN),--dry-run) images $(if $(DRY_RUN),,push) TAG='$(VERSION)'
+	@rm -rf dist/chart && mkdir -p dist/chart
+	$(HELM) package helm/candlecast --version '$(VERSION)' --app-version '$(VERSION)' --destination dist/chart \
+		$(if $(KEY),--sign --key '$(KEY)' --keyring '$(or $(KEYRING),$(HOME)/.gnupg/secring.gpg)')
+	$(if $(DRY_RUN),@echo would run:) $(HELM) push dist/chart/candlecast-$(VERSION).tgz '$(CHARTS)'
+
+# A kind cluster with the images in it, and the trial in that; needs kind, docker and helm.
+.PHONY: cluster-up
+cluster-up: images ## Make a kind cluster and load the images
+	kind get clusters | grep -qx candlecast || kind create cluster --config k8s/kind.yaml
+	kind load docker-image --name candlecast $(IMAGES:%=$(REGISTRY)/candlecast/%:$(TAG))
+
+.PHONY: cluster-install
+cluster-install: ## Install the trial into the current cluster, with candles of a simulated market; VALUES=
+	$(HELM) upgrade --install candlecast helm/candlecast --namespace candlecast --create-namespace --wait --timeout 10m \
+		--set image.registry=$(REGISTRY),image.tag=$(TAG) --values $(or $(VALUES),k8s/kind-values.yaml)
+	$(HELM) test candlecast --namespace candlecast --logs
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
@@ -107,8 +148,9 @@ scorecard: $(VENV)/.ready ## Try the chart's rows that need files only, and writ
 	$(BIN)/python -m tools.scorecard
 
 .PHONY: bench
-bench: $(VENV)/.ready ## Measure how fast candles are written, the screen drawn, forecasts answered, each against a floor
+bench: $(VENV)/.ready ## Measure how fast candles are written, drift told, the screen drawn, forecasts answered, each against a floor
 	$(BIN)/python -m tests.bench.write_path
+	$(BIN)/python -m tests.bench.drift
 	$(BIN)/python -m tests.bench.screen
 	$(BIN)/python -m tests.bench.serving
 

@@ -10,7 +10,7 @@ spec:
   selector:
     {{- include "candlecast.selector" . | nindent 4 }}
   ports:
-    - {name: http, port: {{ .port }}, targetPort: http, appProtocol: http}
+    - {name: http, port: {{ .port }}, targetPort: http, appProtocol: http{{ with .nodePort }}, nodePort: {{ . }}{{ end }}}
 {{- end -}}
 
 {{- define "candlecast.ingress" -}}
