@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from candlecast.api import ColumnDrift, CompareWindow, DriftReport, ModelVersion
+from candlecast.api import ColumnDrift, CompareWindow, DriftCalibration, DriftReport, ModelVersion
 from tests.ui.making import CUTOFF, NOW, challenger, snapshot
 from ui import drifting, registry
 from ui.markup import plain
@@ -68,6 +68,16 @@ def test_newest_report_says_how_many_columns_moved_and_against_what() -> None:
     said = plain(drifting.newest([report(2, 0.5, page=False)], snapshot(), "en"))
     assert "Drifted, 1 of 2 columns moved beyond their threshold" in said
     assert "none: compared with what came before" in said
+
+
+def test_newest_report_says_how_often_it_alarms_by_chance() -> None:
+    known = report(2, 0.5, page=False)
+    assert "the thresholds are a rule of thumb" in plain(drifting.newest([known], snapshot(), "en"))
+    calibration = DriftCalibration(
+        column_rate=0.05, verdict_rate=0.04, null_windows=57, start=CUTOFF - timedelta(days=100), end=CUTOFF
+    )
+    said = plain(drifting.newest([known.model_copy(update={"calibration": calibration})], snapshot(), "en"))
+    assert "a column 5\u202f%, the whole 4\u202f% of the time, by 57 pairs of windows since" in said
 
 
 def test_columns_are_escaped_and_one_without_a_score_has_no_bar() -> None:
