@@ -32,6 +32,7 @@ def objects(topology: Path) -> list[Manifest]:
     return helm("--values", str(topology))
 
 
+@functools.cache
 def helm(*options: str, release: str = "candlecast", namespace: str = "candlecast") -> list[Manifest]:
     """Return what the chart makes of these options; RuntimeError with helm's words when it refuses."""
     assert HELM is not None
@@ -48,7 +49,8 @@ def need(program: str) -> str:
 
 def parse(text: str) -> list[Manifest]:
     """Return the objects in a stream of YAML documents."""
-    return [document for document in yaml.safe_load_all(text) if document]
+    # The loader in C: there are several megabytes of manifests.
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]  # safe as well
 
 
 def kind(manifests: list[Manifest], wanted: str) -> list[Manifest]:
