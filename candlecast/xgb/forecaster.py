@@ -42,9 +42,8 @@ class XGBForecaster:
 
     name = "xgb"
 
-    def __init__(self, heads: Mapping[int, Head], artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    def __init__(self, heads: Mapping[int, Head], manifest: Mapping[str, Any]) -> None:
         self._heads = dict(sorted(heads.items()))
-        self._artefacts = dict(artefacts)
         self._manifest = dict(manifest)
         self._interval = Interval(manifest["interval"])
         self._codes = {name: float(code) for code, name in enumerate(manifest["symbols"])}
@@ -106,7 +105,6 @@ class XGBForecaster:
         table = Table.of(seen, parts, symbols, sorted(set(horizons)), built)
         fitting = Fitting(FeatureSpec(interval), table, part, runtime)
         heads = {horizon: fitting.head(horizon) for horizon in table.targets}
-        artefacts = {name: raw for head in heads.values() for name, raw in head.raw()}
         manifest = {
             "format": FORMAT,
             "kind": cls.name,
@@ -127,9 +125,9 @@ class XGBForecaster:
             "directions": {str(h): head.direction_facts() for h, head in heads.items()},
             "calibration": {str(h): head.calibration_facts() for h, head in heads.items()},
             "libraries": {"python": platform.python_version(), "numpy": np.__version__, "xgboost": library.version()},
-            "artefacts": {name: hashlib.sha256(raw).hexdigest() for name, raw in artefacts.items()},
+            "artefacts": {name: hashlib.sha256(raw).hexdigest() for name, raw in _artefacts(heads).items()},
         }
-        return cls(heads, artefacts, manifest)
+        return cls(heads, manifest)
 
     def forecast(
         self, series: Series | None, candles: Candles, last: int = 1, known: KnownCandles = NOTHING
@@ -165,7 +163,7 @@ class XGBForecaster:
 
         With `manifest` they are the whole model.
         """
-        return dict(self._artefacts)
+        return _artefacts(self._heads)
 
     @classmethod
     def from_bytes(cls, artefacts: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Self:
@@ -178,9 +176,13 @@ class XGBForecaster:
             _require_same_features(manifest)
             checked = {name: _checked(name, artefacts, manifest) for name in manifest["artefacts"]}
             heads = {int(h): Head.load(int(h), checked, manifest) for h in manifest["horizons"]}
-            return cls(heads, checked, manifest)
+            return cls(heads, manifest)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactCorrupt(f"the model does not load: {type(error).__name__}: {error}") from error
+
+
+def _artefacts(heads: Mapping[int, Head]) -> dict[str, bytes]:
+    return {name: raw for head in heads.values() for name, raw in head.raw()}
 
 
 def _explanation(cutoff: datetime, head: Head, reading: Reading) -> Explanation:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from candlecast.baseline import Columns
 from candlecast.calibration import Calibration, recent_widening
-from candlecast.candles import Candles, Floats, Times
+from candlecast.candles import Bools, Candles, Floats, Times
 from candlecast.features import FeatureSpec, FloatMatrix
 from candlecast.forecast import LEVELS
 from candlecast.linear import Ridge
@@ -144,15 +144,24 @@ class Head:
     def _logit(self, reading: Reading) -> Floats:
         rows = reading.rows[-reading.last :]
         slot = slots(rows, reading.spec)
-        logit = self.own.logit(rows, slot)
-        if self.market is not None:
-            known = np.isfinite(rows[:, self.market.beside]).all(axis=1)
-            logit = np.where(known, self.market.logit(rows, slot), logit)
+        logit = np.empty(len(rows))
+        for direction, speaks in self._speakers(rows):
+            if speaks.any():
+                logit[speaks] = direction.logit(rows[speaks], None if slot is None else slot[speaks])
         if self.part is not None and reading.part_rows is not None:
             known = ~np.isnan(reading.part_rows).all(axis=1)
-            mine, parts = self.part_weights
-            logit = np.where(known, mine * logit + parts * self.part.logit(reading.part_rows, None), logit)
+            if known.any():
+                mine, parts = self.part_weights
+                logit[known] = mine * logit[known] + parts * self.part.logit(reading.part_rows[known], None)
         return logit
+
+    def _speakers(self, rows: FloatMatrix) -> Iterator[tuple[Direction, Bools]]:
+        """Yield which direction speaks in which rows."""
+        whole: Bools = np.zeros(len(rows), dtype=bool)
+        if self.market is not None:
+            whole = np.logical_and.reduce(np.isfinite(rows[:, self.market.beside]), axis=1)
+            yield self.market, whole
+        yield self.own, ~whole
 
     def contributions(self, reading: Reading) -> tuple[Floats, Floats | None]:
         """Return what the columns of the newest row, and of its newest part, add to the logit; last without any."""
