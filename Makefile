@@ -18,6 +18,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make run takes VENUE=binance|coinbase|kraken|simulated|replay SERIES=... and for the replay DATA=DIR START=DATE SPEED=N"
+	@echo "  and MONITORING=1, which runs Prometheus beside it"
 
 .PHONY: setup
 setup: $(VENV)/.ready ## Install everything that is locked into .venv
@@ -34,7 +35,7 @@ $(VENV)/.ready: uv.lock pyproject.toml | $(UV)
 
 .PHONY: run
 run: $(VENV)/.ready ## Run the whole product here; Ctrl-C stops it
-	@exec $(BIN)/python -m tools.run --venue '$(VENUE)' --data '$(DATA)' --series '$(SERIES)' --start '$(START)' --speed '$(SPEED)'
+	@exec $(BIN)/python -m tools.run --venue '$(VENUE)' --data '$(DATA)' --series '$(SERIES)' --start '$(START)' --speed '$(SPEED)' --monitoring '$(MONITORING)'
 
 .PHONY: ui
 ui: $(VENV)/.ready ## Run the screen alone on a service anywhere: API_BASE_URL=; without a token it only reads
@@ -153,6 +154,7 @@ bench: $(VENV)/.ready ## Measure how fast candles are written, drift told, the s
 	$(BIN)/python -m tests.bench.drift
 	$(BIN)/python -m tests.bench.screen
 	$(BIN)/python -m tests.bench.serving
+	$(BIN)/python -m tests.bench.computing
 
 .PHONY: bench-forecast
 bench-forecast: $(VENV)/.ready ## Judge the model beside every yardstick on real candles; goes on where it was; DATA=

@@ -237,6 +237,12 @@ class Settings(BaseSettings):
     exporter_port: int = Field(default=9108, ge=1, le=65535)
     """Port of the exporter's metrics."""
 
+    prometheus_port: int = Field(default=9090, ge=1, le=65535)
+    """Port of the Prometheus that `make run MONITORING=1` runs."""
+
+    alertmanager_port: int = Field(default=9093, ge=1, le=65535)
+    """Port of the Alertmanager that `make run MONITORING=1` runs."""
+
     dispatcher_mode: str = Field(default="subprocess", pattern="^(none|subprocess|kubernetes)$")
     """How asked-for runs start: as subprocesses that follow the schedule too, as Kubernetes Jobs, or not at all."""
 

@@ -46,6 +46,7 @@ _EXTRAS = {
 # Settings that the chart sets itself, from other values.
 CHART_DECIDES = frozenset(
     {
+        "alertmanager_port",
         "api_base_url",
         "api_token",
         "api_tokens",
@@ -63,6 +64,7 @@ CHART_DECIDES = frozenset(
         "kubernetes_credentials",
         "kubernetes_url",
         "namespace",
+        "prometheus_port",
         "replay_dir",
         "root_path",
         "service_host",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -37,9 +37,9 @@ class Progress:
         self._reported: set[int] = set()
         self._forecast_said = False
 
-    def show(self, done: threading.Event) -> None:
-        """Write to the console until `done`."""
-        self._print_addresses()
+    def show(self, done: threading.Event, watchers: Mapping[str, str]) -> None:
+        """Write to the console until `done`; `watchers` are the addresses of what runs beside the product, by name."""
+        self._print_addresses(watchers)
         columns = (
             TextColumn("{task.fields[what]:<8}"),
             BarColumn(),
@@ -57,7 +57,7 @@ class Progress:
             for run in self._runs():
                 self._report_failure(run)
 
-    def _print_addresses(self) -> None:
+    def _print_addresses(self, watchers: Mapping[str, str]) -> None:
         series = self.settings.series
         venues = ", ".join(sorted({one.venue for one in series}))
         self.console.print(f"candlecast plays {len(series)} series of {venues}")
@@ -65,6 +65,8 @@ class Progress:
         self.console.print(f"  service  {self.service_url}/v1/forecasts/latest")
         self.console.print(f"  token    {self.token}", markup=False)
         self.console.print(f"  logs     {self.log}")
+        for name, address in watchers.items():
+            self.console.print(f"  {name}  {address}", markup=False)
 
     def _started(self, bars: Bars, tasks: dict[str, TaskID]) -> bool:
         """Move the bars; return whether everything has been there once."""

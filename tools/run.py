@@ -28,6 +28,7 @@ from candlecast.settings import Settings, load_settings
 from candlecast.store.clocks import resume_clock
 from candlecast.store.database import Database, open_database
 from candlecast.store.migrate import migrate
+from tools import watching
 from tools.progress import Progress
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +62,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--series", default="", help="series as in CANDLECAST_SERIES")
     parser.add_argument("--start", default="", help="replay: where the clock starts, such as 2025-09-01")
     parser.add_argument("--speed", default="", help="replay: venue seconds per wall second")
+    parser.add_argument("--monitoring", default="", help="anything: run exporter and Prometheus too")
     return parser.parse_args(arguments)
 
 
@@ -70,6 +72,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     _require_one_venue(options.venue, settings)
     require_free_port("127.0.0.1", settings.service_port, "CANDLECAST_SERVICE_PORT")
     require_free_port("127.0.0.1", settings.ui_port, "CANDLECAST_UI_PORT")
+    if options.monitoring:
+        watching.require_watchers(settings)
     with console.status("Starting the database"), closing(open_database(settings)) as database:
         migrate(database)
         _resume(database, settings, console)
@@ -77,7 +81,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         if settings.database_url is None:
             environment |= _database_environment(database)
     settings = _settings(environment)
-    return _serve(environment, settings, console)
+    return _serve(environment, settings, console, watched=bool(options.monitoring))
 
 
 def _require_one_venue(venue: str, settings: Settings) -> None:
@@ -165,14 +169,16 @@ def _token_environment(settings: Settings) -> Environment:
     }
 
 
-def _serve(environment: Environment, settings: Settings, console: Console) -> int:
+def _serve(environment: Environment, settings: Settings, console: Console, *, watched: bool) -> int:
     log = settings.data_dir / "run.log"
     done = threading.Event()
     with log.open("w") as output, closing(open_database(settings)) as database:
-        processes = _processes(environment, Printer(output, colour=False))
+        processes = _processes(
+            environment, Printer(output, colour=False), watching.commands(settings) if watched else {}
+        )
         progress = threading.Thread(
             target=Progress(console, settings, database, environment[_variable("api_token")], log).show,
-            args=(done,),
+            args=(done, watching.addresses(settings) if watched else {}),
             daemon=True,
         )
         progress.start()
@@ -210,13 +216,14 @@ class _Processes(manager.Manager):  # type: ignore[misc]  # honcho carries no ty
         return self._told_early or bool(super()._any_stopped())
 
 
-def _processes(environment: Environment, printer: Printer) -> _Processes:
+def _processes(environment: Environment, printer: Printer, watchers: Mapping[str, str]) -> _Processes:
     # A run in the middle of a chunk may finish it.
     manager.KILL_WAIT = 20
     processes = _Processes(printer)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     everything = {**os.environ, **environment, "PATH": path, "PYTHONUNBUFFERED": "1"}
-    for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
+    ours = parse_procfile((ROOT / "Procfile").read_text()).processes
+    for name, command in {**ours, **watchers}.items():
         processes.add_process(name, command, env=everything, cwd=str(ROOT))
     return processes
 

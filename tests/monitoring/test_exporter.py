@@ -7,16 +7,26 @@ import sys
 import time
 from pathlib import Path
 
-import psycopg2
 import pytest
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy import text
 
 from candlecast import metrics
 from candlecast.candles import Interval
 from candlecast.store import candles
 from candlecast.store.database import Database
-from tests.monitoring.world import BTC, ETH, HERE, KIND, SPOKEN, Exporter, Samples, exporting, fill, value
+from tests.monitoring.world import (
+    BTC,
+    ETH,
+    HERE,
+    KIND,
+    SPOKEN,
+    Exporter,
+    Samples,
+    allow_connections,
+    exporting,
+    fill,
+    value,
+)
 from tests.programs import running
 from tests.service.house import NOON, set_clock, store, walk
 from tests.waiting import eventually
@@ -166,30 +176,20 @@ def test_database_that_goes_away_is_said_and_its_return_too(
     database: Database, database_url: str, server_url: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     fill(database)
-    name = database_url.partition("?")[0].rsplit("/", 1)[1]
     away = {("candlecast_database_up", frozenset[tuple[str, str]]()): 0.0}
     with exporting(environment | SERIES, tmp_path) as exporter:
         assert len(exporter.scrape()) > 30
         database.close()
-        _allow(server_url, name, allowed=False)
+        allow_connections(server_url, database_url, allowed=False)
         try:
             assert exporter.scrape() == exporter.scrape() == away
             assert exporter.http.get("/livez").status_code == 200
         finally:
-            _allow(server_url, name, allowed=True)
+            allow_connections(server_url, database_url, allowed=True)
         eventually(lambda: len(exporter.scrape()) > 30, 30)
         log = exporter.log.read_text()
     assert log.count("saying so until it is back") == 1
     assert log.count("the database is back") == 1
-
-
-def _allow(server_url: str, name: str, *, allowed: bool) -> None:
-    connection = psycopg2.connect(server_url)
-    connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {str(allowed).lower()}")
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-    connection.close()
 
 
 def test_exporter_starts_without_its_database_and_without_a_schema(

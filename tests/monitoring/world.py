@@ -12,7 +12,10 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
+import psycopg2
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from sqlalchemy.engine import make_url
 
 from candlecast.candles import Candles, Interval, Price, Series
 from candlecast.drift import ColumnDrift, DriftSummary, Window
@@ -134,9 +137,9 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 @contextmanager
-def exporting(environment: Mapping[str, str], folder: Path) -> Iterator[Exporter]:
+def exporting(environment: Mapping[str, str], folder: Path, port: int | None = None) -> Iterator[Exporter]:
     """Run `python -m monitoring export` until the end of the block."""
-    port, log = free_port(), folder / "exporter.log"
+    port, log = port or free_port(), folder / "exporter.log"
     settings = {"CANDLECAST_EXPORTER_PORT": str(port)}
     with (
         running([sys.executable, "-m", "monitoring", "export"], dict(environment) | settings, log) as process,
@@ -151,3 +154,14 @@ def _alive(exporter: Exporter) -> bool:
     if exporter.process.poll() is not None:
         raise RuntimeError(f"the exporter ended with {exporter.process.returncode}:\n{exporter.log.read_text()}")
     return exporter.http.get("/livez").is_success
+
+
+def allow_connections(server_url: str, database_url: str, *, allowed: bool) -> None:
+    """Let a database go away, for everybody who is connected too, or come back."""
+    name = make_url(database_url).database
+    connection = psycopg2.connect(server_url)
+    connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {str(allowed).lower()}")
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+    connection.close()
