@@ -151,6 +151,7 @@ scorecard: $(VENV)/.ready ## Try the chart's rows that need files only, and writ
 .PHONY: bench
 bench: $(VENV)/.ready ## Measure how fast candles are written, drift told, the screen drawn, forecasts answered, each against a floor
 	$(BIN)/python -m tests.bench.write_path
+	$(BIN)/python -m tests.bench.scrape
 	$(BIN)/python -m tests.bench.drift
 	$(BIN)/python -m tests.bench.screen
 	$(BIN)/python -m tests.bench.serving

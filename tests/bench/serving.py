@@ -1,31 +1,19 @@
-"""How fast the newest forecast is answered: ours beside a bare server and what else people use.
-
-One worker each, all of them started once and then asked in turn, several shots each, while the others are stopped; what
-counts is the median, as a ratio to the bare server in the same run. The server has one core, the caller (wrk) another.
-"""
+"""How fast the newest forecast is answered: ours beside a bare server and what else people use."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import shutil
-import signal
-import statistics
-import subprocess
+import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
 
 import httpx
 import joblib
 import numpy as np
 import pandas as pd
-import psutil
 import xgboost
 from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy import create_engine
@@ -34,73 +22,106 @@ from candlecast.candles import Candles
 from candlecast.store.database import Database
 from candlecast.store.embedded import embedded_url
 from candlecast.store.migrate import migrate
+from tests.bench.contending import (
+    UVICORN,
+    Contender,
+    Found,
+    can_measure,
+    contending,
+    is_kept,
+    measure,
+    memory,
+    say,
+    times,
+)
 from tests.bench.peers import technical
+from tests.bench.peers.elsewhere import KSERVE, MLSERVER, python_of
 from tests.making import make_candles
-from tests.programs import ROOT, free_port, running
+from tests.programs import ROOT, free_port
 from tests.service.house import BTC, NOON, WORLD, service_environment, set_clock, store
-from tests.waiting import eventually
 
-OURS, FLOOR = "ours", "bare uvicorn"
+OURS, FLOOR, BENTOML, PREDECESSOR = "ours", "bare uvicorn", "@bentoml.api", "the predecessors' design"
 CONNECTIONS = (1, 16, 64)
 COLUMNS = 50
 
 LEAST_OF_FLOOR, MOST_OF_ITS_P99 = 0.90, 1.5
-LEAST_TIMES = {"@bentoml.api": 35.0, "the predecessors' design": 1000.0}
+LEAST_TIMES = {KSERVE: 20.0, MLSERVER: 25.0, BENTOML: 35.0, PREDECESSOR: 1000.0}
 """How many times faster than each of the others, at 16 connections."""
-
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A server that runs: what it is called, where it is asked, and with which body."""
-
-    name: str
-    url: str
-    process: psutil.Process
-    body: str | None = None
-
-
-@dataclass(slots=True)
-class Shots:
-    """What several shots at one contender with one number of connections gave: answers per second, and p99 in ms."""
-
-    rates: list[float] = field(default_factory=list)
-    p99: list[float] = field(default_factory=list)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 1 where we are slower than promised."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one shot")
     options = parser.parse_args(arguments)
-    if shutil.which("wrk") is None or len(os.sched_getaffinity(0)) < 2:
-        _say("NOT MEASURED: this needs wrk (apt-get install wrk) and two cores")
+    if not can_measure():
         return 0
     with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as name, ExitStack() as stack:
         contenders = list(_contenders(Path(name), stack))
-        memory = {one.name: _memory(one) for one in contenders}
-        return _report(_measure(contenders, options.rounds, options.seconds), memory)
+        resident = {one.name: memory(one) for one in contenders}
+        return _report(measure(contenders, CONNECTIONS, options.rounds, options.seconds), resident)
 
 
 def _contenders(folder: Path, stack: ExitStack) -> Iterator[Contender]:
     """Start all of them, ours first: the floor answers with as many bytes."""
     ours = stack.enter_context(_ours(folder))
     yield ours
-    size = len(httpx.get(ours.url).content)
     prepare_peers(folder)
-    shared = {"BENCH_FOLDER": str(folder), "BENCH_BYTES": str(size), "BENTOML_DO_NOT_TRACK": "True"}
+    shared = {"BENCH_FOLDER": str(folder), "BENCH_BYTES": str(len(httpx.get(ours.url).content))}
     port = free_port()
-    row = f"[{','.join(['0.1'] * COLUMNS)}]"
-    uvicorn = ("-m", "uvicorn", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--port")
-    yield stack.enter_context(_serving(FLOOR, [*uvicorn, str(port), "tests.bench.peers.echo:app"], port, "/", shared))
+    yield stack.enter_context(contending(FLOOR, [*UVICORN, str(port), "tests.bench.peers.echo:app"], port, "/", shared))
     port = free_port()
     command = ["-m", "bentoml", "serve", "tests.bench.peers.idiomatic:Idiomatic", "--port", str(port)]
-    yield stack.enter_context(_serving("@bentoml.api", command, port, "/predict", shared, f'{{"row":{row}}}'))
+    body = f'{{"row":{_numbers()}}}'
+    yield stack.enter_context(
+        contending(BENTOML, command, port, "/predict", {**shared, "BENTOML_DO_NOT_TRACK": "True"}, body)
+    )
     port = free_port()
-    command = [*uvicorn, str(port), "tests.bench.peers.predecessor:app"]
-    yield stack.enter_context(_serving("the predecessors' design", command, port, "/forecast", shared))
+    command = [*UVICORN, str(port), "tests.bench.peers.predecessor:app"]
+    yield stack.enter_context(contending(PREDECESSOR, command, port, "/forecast", shared))
+    for start in (_kserve, _mlserver):
+        yield from start(folder, stack, shared)
+
+
+def _kserve(folder: Path, stack: ExitStack, shared: Mapping[str, str]) -> Iterator[Contender]:
+    """Start KServe's own Python server with a custom model: its ready-made one for XGBoost is not on PyPI."""
+    python = python_of(KSERVE)
+    if python is not None:
+        port = free_port()
+        command = [str(ROOT / "tests/bench/peers/kserve_model.py"), str(port), str(folder / "model.ubj")]
+        body, path = f'{{"instances":[{_numbers()}]}}', "/v1/models/boosted:predict"
+        yield stack.enter_context(contending(KSERVE, command, port, path, shared, body, python))
+
+
+def _mlserver(folder: Path, stack: ExitStack, shared: Mapping[str, str]) -> Iterator[Contender]:
+    """Start MLServer with its own runtime for XGBoost, in one process."""
+    python = python_of(MLSERVER)
+    if python is not None:
+        port, settings = free_port(), folder / "mlserver"
+        settings.mkdir()
+        model = {
+            "name": "xgb",
+            "implementation": "mlserver_xgboost.XGBoostModel",
+            "parameters": {"uri": "../model.ubj"},
+        }
+        server = {
+            "http_port": port,
+            "grpc_port": free_port(),
+            "metrics_port": free_port(),
+            "parallel_workers": 0,
+            "debug": False,
+        }
+        (settings / "model-settings.json").write_text(json.dumps(model))
+        (settings / "settings.json").write_text(json.dumps(server))
+        row = {"name": "row", "shape": [1, COLUMNS], "datatype": "FP32", "data": json.loads(_numbers())}
+        command = ["-m", "mlserver.cli.main", "start", str(settings)]
+        body, path = json.dumps({"inputs": [row]}), "/v2/models/xgb/infer"
+        yield stack.enter_context(contending(MLSERVER, command, port, path, shared, body, python))
+
+
+def _numbers() -> str:
+    return f"[{','.join(['0.1'] * COLUMNS)}]"
 
 
 @contextmanager
@@ -114,28 +135,8 @@ def _ours(folder: Path) -> Iterator[Contender]:
     environment = service_environment(url, folder, str(BTC), service_workers="1")
     port = int(environment["CANDLECAST_SERVICE_PORT"])
     path = f"/v1/forecasts/latest?series={BTC}&horizon=1"
-    with _serving(OURS, ["-m", "service"], port, path, environment) as contender:
+    with contending(OURS, ["-m", "service"], port, path, environment) as contender:
         yield contender
-
-
-@contextmanager
-def _serving(
-    name: str, command: Sequence[str], port: int, path: str, environment: Mapping[str, str], body: str | None = None
-) -> Iterator[Contender]:
-    """Run a server on the first core until the block ends."""
-    url = f"http://127.0.0.1:{port}{path}"
-    log = Path(environment.get("BENCH_FOLDER", environment.get("TMPDIR", "."))) / f"{port}.log"
-    pinned = ["taskset", "-c", "0", sys.executable, *command]
-    with running(pinned, {**os.environ, **environment, "OMP_NUM_THREADS": "1"}, log, ROOT) as process:
-        eventually(lambda: _answers(process, url, body), 120)
-        yield Contender(name, url, psutil.Process(process.pid), body)
-
-
-def _answers(process: Popen[bytes], url: str, body: str | None) -> bool:
-    assert process.poll() is None, "the server has ended"
-    headers = {"content-type": "application/json"}
-    response = httpx.request("GET" if body is None else "POST", url, content=body, headers=headers, timeout=30)
-    return response.is_success and '"abstained"' not in response.text
 
 
 def prepare_peers(folder: Path) -> None:
@@ -157,80 +158,27 @@ def prepare_peers(folder: Path) -> None:
     booster.save_model(folder / "model.ubj")
 
 
-def _measure(contenders: Sequence[Contender], rounds: int, seconds: int) -> dict[tuple[str, int], Shots]:
-    found = {(one.name, connections): Shots() for one in contenders for connections in CONNECTIONS}
-    for one in contenders:
-        _signal(one, signal.SIGSTOP)
-    for _ in range(rounds):
-        for one in contenders:
-            _signal(one, signal.SIGCONT)
-            for connections in CONNECTIONS:
-                rate, p99 = _shoot(one, connections, seconds)
-                found[one.name, connections].rates.append(rate)
-                found[one.name, connections].p99.append(p99)
-            _signal(one, signal.SIGSTOP)
-    for one in contenders:
-        _signal(one, signal.SIGCONT)
-    return found
-
-
-def _shoot(contender: Contender, connections: int, seconds: int) -> tuple[float, float]:
-    """Return answers per second and the 99th percentile of the latency in milliseconds."""
-    wrk = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency"]
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        if contender.body is not None:
-            script.write(
-                f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[[{contender.body}]]\n"
-            )
-            script.flush()
-            wrk += ["-s", script.name]
-        said = subprocess.run([*wrk, contender.url], capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in said, f"{contender.name} refuses: {said}"
-    rate, late = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
-    assert rate is not None, said
-    return float(rate[1]), float(late[1]) * _UNITS[late[2]] if late else float("nan")
-
-
-def _signal(contender: Contender, number: signal.Signals) -> None:
-    for process in (contender.process, *contender.process.children(recursive=True)):
-        process.send_signal(number)
-
-
-def _memory(contender: Contender) -> float:
-    """Return the resident memory in MiB of the largest process."""
-    family = (contender.process, *contender.process.children(recursive=True))
-    return max(process.memory_info().rss for process in family) / 2**20
-
-
-def _report(found: Mapping[tuple[str, int], Shots], memory: Mapping[str, float]) -> int:
-    median = {who: (statistics.median(shots.rates), statistics.median(shots.p99)) for who, shots in found.items()}
+def _report(found: Found, resident: Mapping[str, float]) -> int:
     for connections in CONNECTIONS:
-        floor, _ = median[FLOOR, connections]
-        _say(f"\n{connections} connection{'s' * (connections > 1)}")
-        for name, resident in memory.items():
-            rate, p99 = median[name, connections]
-            speed = f"{rate:10,.0f} answers/s {rate / floor:8.4f} x bare"
-            _say(f"  {name:26} {speed}   p99 {p99:8.2f} ms   {resident:4.0f} MiB")
-    kept = [_is_kept(f"{c} connections: at least {LEAST_OF_FLOOR} x bare", _of_floor(median, c)) for c in CONNECTIONS]
+        say(f"\n{connections} connection{'s' * (connections > 1)}")
+        for name, mebibytes in resident.items():
+            shots = found[name, connections]
+            share = times(found, name, FLOOR, connections)
+            speed = f"{shots.rate:10,.0f} answers/s {share:8.4f} x bare"
+            say(f"  {name:26} {speed}   p99 {shots.late:8.2f} ms   {mebibytes:4.0f} MiB")
+    kept = [is_kept(f"{c} connections: at least {LEAST_OF_FLOOR} x bare", _of_floor(found, c)) for c in CONNECTIONS]
     for name, least in LEAST_TIMES.items():
-        # wrk counts whole answers only: of a slow server there may be none within a shot.
-        times = median[OURS, 16][0] / median[name, 16][0] if median[name, 16][0] else float("inf")
-        kept.append(_is_kept(f"{least:,.0f} x {name}: {times:,.0f} x", times >= least))
+        if name in resident:
+            faster = times(found, OURS, name, 16)
+            kept.append(is_kept(f"{least:,.0f} x {name}: {faster:,.0f} x", faster >= least))
+        else:
+            say(f"NOT MEASURED: {least:,.0f} x {name}")
     return 0 if all(kept) else 1
 
 
-def _of_floor(median: Mapping[tuple[str, int], tuple[float, float]], connections: int) -> bool:
-    (ours, our_p99), (floor, its_p99) = median[OURS, connections], median[FLOOR, connections]
-    return ours >= LEAST_OF_FLOOR * floor and our_p99 <= MOST_OF_ITS_P99 * its_p99
-
-
-def _is_kept(promise: str, kept: bool) -> bool:
-    _say(f"{'kept' if kept else 'NOT KEPT'}: {promise}")
-    return kept
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201  # the answer of a command
+def _of_floor(found: Found, connections: int) -> bool:
+    ours, floor = found[OURS, connections], found[FLOOR, connections]
+    return ours.rate >= LEAST_OF_FLOOR * floor.rate and ours.late <= MOST_OF_ITS_P99 * floor.late
 
 
 if __name__ == "__main__":
