@@ -11,6 +11,7 @@ import yaml
 
 from candlecast import metrics
 from tests.monitoring.watched import MONITORING, RULES, names_in, requires, rules
+from tests.programs import ROOT
 
 TESTS = MONITORING / "prometheus" / "tests"
 ALERTS = rules("alert")
@@ -66,6 +67,18 @@ def test_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any]) ->
 @pytest.mark.row(50)
 def test_every_runbook_belongs_to_an_alert() -> None:
     assert {path.stem for path in (MONITORING / "runbooks").iterdir()} == NAMES
+
+
+def test_documentation_lists_every_alert_with_its_severities_and_summary() -> None:
+    listed = {}
+    for line in (ROOT / "docs" / "monitoring.md").read_text().splitlines():
+        if row := re.fullmatch(r"\| \[`(\w+)`\]\(\.\./monitoring/runbooks/\1\.md\) \| ([a-z, ]+) \| (.+) \|", line):
+            listed[row[1]] = (set(row[2].split(", ")), row[3])
+    said: dict[str, tuple[set[str], str]] = {name: (set(), "") for name in NAMES}
+    for alert in ALERTS:
+        severities, _ = said[alert["alert"]]
+        said[alert["alert"]] = (severities | {alert["labels"]["severity"]}, alert["annotations"]["summary"])
+    assert listed == said
 
 
 def test_rules_use_only_series_that_exist() -> None:

@@ -76,6 +76,11 @@ spec:
     matchLabels:
       {{- include "candlecast.selector" . | nindent 6 }}
   endpoints:
-    - {port: http, path: /metrics, interval: {{ $monitor.interval }}}
+    - port: http
+      path: /metrics
+      interval: {{ $monitor.interval }}
+      # Rules and dashboards tell releases of one namespace apart.
+      relabelings:
+        - {targetLabel: release, sourceLabels: [__meta_kubernetes_service_label_app_kubernetes_io_instance]}
 {{- end -}}
 {{- end -}}
