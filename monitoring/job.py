@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -26,7 +26,7 @@ from candlecast.xgb import XGBForecaster
 from monitoring.drift import compare
 from monitoring.pooling import calibrated_thresholds, compared_rows
 from monitoring.thresholds import Thresholds, by_rule_of_thumb
-from monitoring.windows import choose_windows, lead_in, null_past
+from monitoring.windows import Rows, choose_windows, lead_in, null_past
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,18 @@ class _Champion:
         windows = [facts for facts in self.forecaster.manifest["training"].values() if facts["candles"]]
         start = min(datetime.fromisoformat(facts["start"]) for facts in windows)
         return start + WINDOW * self.forecaster.interval.delta, self.forecaster.trained_until
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What is compared at `now`, by the venue's clock, and the thresholds for it."""
+
+    now: datetime
+    windows: tuple[Window, Window]
+    reference: Rows
+    current: Rows
+    limits: Thresholds
+    model_version: str | None
 
 
 def watch_drift(run: Run, settings: Settings) -> str:
@@ -86,43 +98,53 @@ def _ask_for_training(run: Run, settings: Settings, kinds: Sequence[Kind]) -> li
 
 def _watch_one(run: Run, kind: Kind, members: Sequence[Series]) -> DriftSummary:
     name = f"{kind[0]} {kind[1]}"
+    sight = _look(run, kind, members)  # candles and champion are let go before Evidently takes its memory
     with run.database.begin() as connection:
-        now = read_clock(connection, kind[0]).now()
-        champion = _champion(connection, kind)
-        first, newest = _stored(connection, kind, members)
-        windows = choose_windows(kind[1], first=first, newest=newest, trained=champion.trained if champion else None)
-        past = null_past(kind[1], first=first, reference=windows[0])
         before = reports.newest(connection).get(kind)
-        known = _known_thresholds(before, champion, now)
-        oldest = windows[0] if known else min(past, windows[0], key=lambda window: window.start)
-        candles = {series: _read(connection, series, oldest, windows[1]) for series in members}
         paged = reports.newest_page(connection, kind)
-    run.advance(f"{name}: candles read", done=1)
     with run.interruptible():
-        forecaster = champion.forecaster if champion else None
-        reference, current = compared_rows(candles, windows, forecaster)
-        limits = known or calibrated_thresholds(candles, past, windows, forecaster, now)
-        limits = limits or by_rule_of_thumb(reference)
-        run.advance(f"{name}: {len(reference)} and {len(current)} rows", done=1)
-        summary = compare(reference.columns, current.columns, limits.columns)
+        reference, current, limits = sight.reference.columns, sight.current.columns, sight.limits
+        summary = compare(reference, current, limits.columns)
         news = summary.drifted and not (before and before.summary.drifted)
-        if news or paged is None or now - paged >= PAGE_EVERY:
-            summary = compare(reference.columns, current.columns, limits.columns, with_page=True)
+        if news or paged is None or sight.now - paged >= PAGE_EVERY:
+            summary = compare(reference, current, limits.columns, with_page=True)
         summary = replace(summary, calibration=limits.calibration)
     with run.database.begin() as connection:
         reports.record(
             connection,
             kind,
             summary,
-            reference=replace(windows[0], rows=len(reference)),
-            current=replace(windows[1], rows=len(current)),
-            model_version=champion.id if champion else None,
-            now=now,
+            reference=replace(sight.windows[0], rows=len(sight.reference)),
+            current=replace(sight.windows[1], rows=len(sight.current)),
+            model_version=sight.model_version,
+            now=sight.now,
             run_id=run.id,
         )
     run.advance(f"{name}: {summary.share:.0%} drifted", done=1, rows=1)
     _tell(summary)
     return summary
+
+
+def _look(run: Run, kind: Kind, members: Sequence[Series]) -> _Sight:
+    """Read the candles, and make of them what is compared and the thresholds for it."""
+    name = f"{kind[0]} {kind[1]}"
+    with run.database.begin() as connection:
+        now = read_clock(connection, kind[0]).now()
+        champion = _champion(connection, kind)
+        first, newest = _stored(connection, kind, members)
+        windows = choose_windows(kind[1], first=first, newest=newest, trained=champion.trained if champion else None)
+        past = null_past(kind[1], first=first, reference=windows[0])
+        known = _known_thresholds(reports.newest(connection).get(kind), champion, now)
+        oldest = windows[0] if known else min(past, windows[0], key=lambda window: window.start)
+        candles = {series: _read(connection, series, oldest, windows[1]) for series in members}
+    run.advance(f"{name}: candles read", done=1)
+    with run.interruptible():
+        forecaster = champion.forecaster if champion else None
+        reference, current = compared_rows(candles, windows, forecaster)
+        limits = known or calibrated_thresholds(candles, past, windows, forecaster, now)
+        limits = limits or by_rule_of_thumb(reference)
+    run.advance(f"{name}: {len(reference)} and {len(current)} rows", done=1)
+    return _Sight(now, windows, reference, current, limits, champion.id if champion else None)
 
 
 def _known_thresholds(before: Report | None, champion: _Champion | None, now: datetime) -> Thresholds | None:

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from candlecast.candles import Candles, Interval, Series
-from candlecast.drift import ColumnDrift, DriftSummary, Window
+from candlecast.drift import Calibration, ColumnDrift, DriftSummary, Window
 from candlecast.errors import NotFound
 from candlecast.store import drift, models, runs
 from candlecast.store.database import Database
 from candlecast.store.drift import PAGES_KEPT, Report
 from candlecast.xgb import XGBForecaster
+from tests.bench import drift as bench
 from tests.browser.page import open_page
 from tests.programs import ROOT
 from tests.service.house import NOON, TOKEN, service_environment, serving, set_clock, store, wait_until_ready, walk
@@ -24,6 +25,7 @@ from tests.service.house import NOON, TOKEN, service_environment, serving, set_c
 BTC, ETH = Series.parse("replay:BTC-USDT:1h"), Series.parse("replay:ETH-USDT:1h")
 KIND = ("replay", Interval.H1)
 DAY = timedelta(days=1)
+TRAINED = timedelta(hours=7)  # ago: neither so recent that no training may follow, nor so old that one has to
 
 
 def _wicked(candles: Candles, since: datetime) -> Candles:
@@ -38,7 +40,7 @@ def _wicked(candles: Candles, since: datetime) -> Candles:
 def _drift(environment: dict[str, str], series: str = f"{BTC},{ETH}") -> int:
     """Run `python -m monitoring drift`; return its exit code."""
     command = [sys.executable, "-m", "monitoring", "drift"]
-    return subprocess.run(command, cwd=ROOT, env=environment | {"CANDLECAST_SERIES": series}, timeout=200).returncode
+    return subprocess.run(command, cwd=ROOT, env=environment | {"CANDLECAST_SERIES": series}, timeout=600).returncode
 
 
 def _reports(database: Database) -> list[Report]:
@@ -48,27 +50,34 @@ def _reports(database: Database) -> list[Report]:
 
 def _promote(database: Database, candles: dict[Series, Candles]) -> str:
     model = XGBForecaster.fit(candles, [1, 5])
-    version = models.Version("m1", "xgb", "replay", Interval.H1, NOON - 8 * DAY, model.manifest, None, None)
+    version = models.Version("m1", "xgb", "replay", Interval.H1, NOON - TRAINED, model.manifest, None, None)
     with database.begin() as connection:
         models.register(connection, version, model.to_bytes(), [])
-        models.promote(connection, version, now=NOON - 8 * DAY, reason="a test")
+        models.promote(connection, version, now=NOON - TRAINED, reason="a test")
     return version.id
 
 
+@pytest.mark.timeout(900)
 def test_drift_is_seen_stored_and_served(
     database: Database, database_url: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     set_clock(database, NOON)
-    candles = {BTC: walk(Interval.H1, 1500), ETH: walk(Interval.H1, 1500, seed=2)}
+    candles = {BTC: walk(Interval.H1, 2208), ETH: walk(Interval.H1, 2208, seed=2)}
     for series, those in candles.items():
         store(database, series, those)
-    champion = _promote(database, {s: c[:-192] for s, c in candles.items()})
+    champion = _promote(database, {s: c[-1200:-192] for s, c in candles.items()})
 
     assert _drift(environment) == 0
     (calm,) = _reports(database)
     assert (calm.venue, calm.interval, calm.model_version, calm.has_page) == ("replay", Interval.H1, champion, True)
     assert calm.current == Window(NOON - 7 * DAY, NOON, 2 * 168)
     assert calm.reference.end == NOON - 8 * DAY  # where training ended, not where the current window begins
+    assert calm.reference.length == 20 * DAY, "a third of what lies before"
+    known = calm.summary.calibration
+    assert known is not None
+    assert (known.column_rate, known.null_windows, known.end) == (0.05, 35, calm.reference.end)
+    assert known.made_at == calm.created_at
+    assert 0 <= known.verdict_rate < 0.2
     assert not calm.summary.drifted
     assert {"return_0", "p_up_1", "predicted_width_5"} <= set(calm.summary.columns)
 
@@ -82,7 +91,12 @@ def test_drift_is_seen_stored_and_served(
     assert again.summary.drifted
     assert not again.has_page, "drift that goes on has its page"
     assert moved.summary.columns["upper_wick_0"].drifted
-    assert moved.summary.columns["volume_1_12"].drifted is False
+    assert moved.summary.columns["volume_1_12"] == calm.summary.columns["volume_1_12"], "volumes have not changed"
+    for later in (moved, again):
+        assert later.summary.calibration == known, "thresholds stay for a day"
+        assert {n: c.threshold for n, c in later.summary.columns.items()} == {
+            n: c.threshold for n, c in calm.summary.columns.items()
+        }
 
     with database.begin() as connection:
         done = [
@@ -92,7 +106,8 @@ def test_drift_is_seen_stored_and_served(
         (asked,) = runs.recent(connection, limit=9, job="training")
     assert done == [("drift", "succeeded", 0, 3, 3, 1)] * 3
     assert (asked.state, asked.requested_by) == ("queued", "retraining")
-    assert asked.reason == "replay 1h: the last training was 192.0 h ago, 24 h is the longest"
+    share = f"{100 * moved.summary.share:.0f} %"
+    assert asked.reason == f"replay 1h: {share} of the columns have drifted"
     _check_api(database, database_url, tmp_path, calm, again)
 
 
@@ -195,6 +210,35 @@ def test_reports_come_back_as_they_were_written(database: Database) -> None:
         assert drift.newest_watch(connection) == {"replay": NOON}
         with pytest.raises(NotFound, match="keeps no page"):
             drift.page(connection, second)
+
+
+def test_calibration_comes_back_as_it_was_written(database: Database) -> None:
+    known = Calibration(0.05, 0.04, 57, NOON - 100 * DAY, NOON - 7 * DAY, NOON)
+    summary = DriftSummary("wasserstein", {"x": ColumnDrift(0.2, 0.3)}, calibration=known)
+    with database.begin() as connection:
+        drift.record(
+            connection,
+            KIND,
+            summary,
+            reference=Window(NOON - 35 * DAY, NOON - 7 * DAY, 9),
+            current=Window(NOON - 7 * DAY, NOON, 9),
+            model_version=None,
+            now=NOON,
+        )
+    (report,) = _reports(database)
+    assert report.summary == summary
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_job_never_holds_400_mebibytes(database: Database, environment: dict[str, str]) -> None:
+    series = bench.fill(database, Interval.M5)
+    _, peak = bench.watch(environment | {"CANDLECAST_SERIES": series})
+    (report,) = _reports(database)
+    assert report.has_page
+    assert report.summary.calibration is not None
+    assert "p_up_1" in report.summary.columns
+    assert peak < bench.MOST_MEBIBYTES
 
 
 def test_scores_are_kept_for_ever_and_pages_for_a_while(database: Database) -> None:

@@ -65,6 +65,7 @@ def _moments() -> Iterator[datetime]:
 
 @requires_shared
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("age", [0, 21])
 @pytest.mark.parametrize("interval", [Interval.H1, Interval.M15, Interval.M5])
 def test_null_windows_alarm_as_often_as_stated(interval: Interval, age: int) -> None:
