@@ -53,28 +53,42 @@ class Speaker:
                 said += [(champion.id, "champion", f) for f in self._forecasts(series, champion)]
             except (NotEnoughCandles, ModelError, ValueError) as error:
                 log.info("the baseline answers for %s: %s", series, error)
-        return self._in_time(said, clock)
+        return self._entries(said, clock)
 
     def speak_in_shadow(self, series: Series, clock: VenueClock, challenger: Loaded) -> list[Entry]:
-        """Return what a challenger says now; raises what its forecaster raises."""
-        return self._in_time([(challenger.id, "challenger", f) for f in self._forecasts(series, challenger)], clock)
+        """Return what a challenger says in time; raises what its forecaster raises."""
+        said = [(challenger.id, "challenger", f) for f in self._forecasts(series, challenger)]
+        return [entry for entry in self._entries(said, clock) if not _is_late(entry)]
 
     @timed("record")
     def record(self, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, list[Entry]]:
+        """Write down what is not too late, its target lies ahead, and return what the ledger then holds of all.
+
+        What is too late now may have been said in time by another worker.
+        """
+        late = {series: found for series, several in said.items() if (found := [e for e in several if _is_late(e)])}
+        held = self._record({series: [e for e in several if not _is_late(e)] for series, several in said.items()})
+        if late:
+            with self._database.begin() as connection:
+                for series, found in ledger.find(connection, late).items():
+                    held[series] += found
+        return held
+
+    def _record(self, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, list[Entry]]:
         """Write entries down at once; where the ledger refuses one of them, those that it does not refuse."""
         try:
             with self._database.begin() as connection:
                 return ledger.record_all(connection, said)
         except ForecastRefused as error:
             refused = error
+        held: dict[Series, list[Entry]] = {series: [] for series in said}
         entries = [(series, entry) for series, several in said.items() for entry in several]
         if len(entries) == 1:
             log.warning("%s", refused.message)
-            return {series: [] for series in said}
-        held: dict[Series, list[Entry]] = {series: [] for series in said}
+            return held
         half = len(entries) // 2
         for part in (entries[:half], entries[half:]):
-            for series, found in self.record(_by_series(part)).items():
+            for series, found in self._record(_by_series(part)).items():
                 held[series] += found
         return held
 
@@ -82,14 +96,13 @@ class Speaker:
         known = self._windows.around(series, speaker.symbols)
         return speaker.forecaster.forecast(series, self._windows.of(series), known=known)
 
-    def _in_time(self, said: Sequence[tuple[str, str, Forecast]], clock: VenueClock) -> list[Entry]:
-        """Keep what is not too late: its target must lie ahead."""
+    def _entries(self, said: Sequence[tuple[str, str, Forecast]], clock: VenueClock) -> list[Entry]:
         now = clock.now()
-        return [
-            Entry(f, who, role, now)
-            for who, role, f in said
-            if f.target_time > now >= f.cutoff and f.horizon in self._horizons
-        ]
+        return [Entry(f, who, role, now) for who, role, f in said if now >= f.cutoff and f.horizon in self._horizons]
+
+
+def _is_late(entry: Entry) -> bool:
+    return entry.forecast.target_time <= entry.issued_at
 
 
 def paired(held: Sequence[Entry]) -> dict[int, Said]:

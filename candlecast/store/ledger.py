@@ -102,6 +102,17 @@ def record_all(connection: Connection, said: Mapping[Series, Sequence[Entry]]) -
     return {series: [held[(ids[series], *_key(entry))] for entry in entries] for series, entries in said.items()}
 
 
+def find(connection: Connection, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, list[Entry]]:
+    """Return what the ledger holds for some forecasts, without writing any."""
+    ids = _ids(connection, said)
+    keys = {(ids[series], *_key(entry)): series for series, entries in said.items() for entry in entries}
+    found: dict[Series, list[Entry]] = {series: [] for series in said}
+    for key, entry in _held(connection, keys).items():
+        if key in keys:
+            found[keys[key]].append(entry)
+    return found
+
+
 def _ids(connection: Connection, said: Mapping[Series, Sequence[Entry]]) -> dict[Series, int]:
     if len(said) == 1:
         return {series: series_id(connection, series) for series in said}

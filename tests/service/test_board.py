@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from candlecast.candles import Candles, Interval, Series, to_ms
 from candlecast.forecast import Forecast
-from candlecast.settings import load_settings
+from candlecast.settings import Settings, load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks, ledger
 from candlecast.store.database import Database
@@ -35,6 +35,18 @@ def test_a_venue_clock_that_is_behind_costs_only_its_own_forecasts(
     assert "too late" in caplog.text
     with database.begin() as connection:
         assert ledger.length(connection) == 3
+
+
+def test_a_worker_that_starts_too_late_answers_with_what_was_said_in_time(
+    board: Board, database: Database, settings: Settings
+) -> None:
+    board.refresh()
+    with database.begin() as connection:
+        connection.execute(text("UPDATE venue_status SET clock_start = clock_start + interval '20 minutes'"))
+    started = Board(settings, database)
+    started.refresh()
+    assert started.series[REPLAYED].said == board.series[REPLAYED].said
+    assert sorted(started.series[REPLAYED].said) == [1, 5], "the nearer target is past"
 
 
 def test_a_series_that_makes_no_forecast_does_not_keep_the_others_waiting(board: Board, database: Database) -> None:
