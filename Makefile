@@ -54,10 +54,11 @@ smoke: $(VENV)/.ready ## Walk a running service and stop at the first lie; URL=h
 	$(BIN)/python -m tools.smoke '$(or $(URL),http://127.0.0.1:3000)'
 
 .PHONY: soak
-soak: $(VENV)/.ready ## Play random faults of exchanges, and ask the API anything, for long; SCRIPTS=3000 FIRST=1000
+soak: $(VENV)/.ready ## Play random faults, ask the API anything, and ask on for minutes; SCRIPTS=3000 FIRST=1000
 	CANDLECAST_HOSTILE_SCRIPTS=$(or $(SCRIPTS),3000) CANDLECAST_HOSTILE_FIRST=$(or $(FIRST),1000) \
 		$(BIN)/pytest tests/ingestion_job/test_hostile.py
 	CANDLECAST_SCHEMA_EXAMPLES=1100 $(BIN)/pytest tests/service/test_schema.py
+	$(BIN)/python -m tests.bench.soak_serving
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, check types and the wall between the apps
@@ -155,6 +156,7 @@ bench: $(VENV)/.ready ## Measure how fast candles are written, drift told, the s
 	$(BIN)/python -m tests.bench.drift
 	$(BIN)/python -m tests.bench.screen
 	$(BIN)/python -m tests.bench.serving
+	$(BIN)/python -m tests.bench.series_memory
 	$(BIN)/python -m tests.bench.computing
 
 .PHONY: bench-forecast
