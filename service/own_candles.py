@@ -15,9 +15,9 @@ from pydantic_core import to_json
 from candlecast import api
 from candlecast.candles import Candles, Interval, Series, from_datetime64
 from candlecast.errors import DataError, InvalidCandles, TooLarge, UsageError
-from candlecast.forecast import INTERVALS, LEVELS, Forecast
+from candlecast.forecast import Forecast
 from candlecast.store.files import read_candle_file
-from candlecast.store.models import NAIVE
+from service import answers
 from service.asked import BoardNow, parse_series
 from service.board import Board, Computed
 from service.bodies import JSON, PARQUET, parse_json, read_body
@@ -34,9 +34,6 @@ _QUICK_BYTES = 200_000
 
 _QUICK_CUTOFFS = 200
 """So many cutoffs are forecast at a stretch; a request for more of them goes on in the slow lane, piece by piece."""
-
-_LEVEL_NAMES = tuple(f"{level:g}" for level in LEVELS)
-_BOUNDS = ("lower", "upper")
 
 
 class FileOptions(api.ForecastOptions):
@@ -101,7 +98,7 @@ class _Task:
             said = [_dated(self.dated, self.counted, one) for one in said]
         return _Piece(
             found.model_version,
-            to_json(list(_fields(found.model_version, said)), inf_nan_mode="null")[1:-1],
+            to_json(list(answers.computed(found.model_version, said)), inf_nan_mode="null")[1:-1],
             found.market,
         )
 
@@ -184,24 +181,6 @@ def _asked(kind: str, content: bytes, options: FileOptions, most: int) -> tuple[
         raise UsageError(f"with a JSON body {min(options.model_fields_set)} belongs into the body, not into the query")
     request = parse_json(api.ForecastRequest, content)
     return request, dict(request.candles)
-
-
-def _fields(model_version: str, forecasts: Sequence[Forecast]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of `api.ComputedForecast`: to make thousands of those takes longer than to forecast."""
-    status = "baseline" if model_version == NAIVE else "ok"
-    for said in forecasts:
-        yield {
-            "horizon": said.horizon,
-            "status": status,
-            "cutoff": said.cutoff,
-            "target_time": said.target_time,
-            "last_close": said.last_close,
-            "point": {"open": said.open, "high": said.high, "low": said.low, "close": said.close, "range": said.range},
-            "p_up": said.p_up,
-            "quantiles": dict(zip(_LEVEL_NAMES, said.quantiles, strict=True)),
-            "intervals": {str(one): dict(zip(_BOUNDS, said.interval(one), strict=True)) for one in INTERVALS},
-            "model_version": model_version,
-        }
 
 
 def _candles(interval: Interval, columns: Mapping[str, Any]) -> Candles:

@@ -53,6 +53,7 @@ BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 OURS, PEER, ARRAYS = "ours", "FastAPI, pandas, XGBRegressor", "the same, rows as arrays"
 CONNECTIONS = (1, 16)
 WINDOW, CUTOFFS = 512, 1000
+PEER_LEARNS_FROM = 8_000
 
 LEAST_TIMES_PEER, LEAST_TIMES_SINGLE = 15.0, 10.0
 
@@ -86,7 +87,8 @@ def _contenders(folder: Path, candles: Candles, stack: ExitStack) -> Iterator[Co
     yield stack.enter_context(_ours(folder, candles, asked))
     names = ("open", "high", "low", "close", "volume")
     columns = {"open_time": candles.open_time.astype(np.int64), **{name: candles.columns()[name] for name in names}}
-    ordinary.fit(folder, pd.DataFrame(columns))
+    # Enough for trees as deep as theirs become; all of them would only take longer to fit.
+    ordinary.fit(folder, pd.DataFrame(columns).iloc[-PEER_LEARNS_FROM:].reset_index(drop=True))
     for name, rows in ((PEER, "frame"), (ARRAYS, "array")):
         port, environment = free_port(), {"BENCH_FOLDER": str(folder), "BENCH_ROWS": rows}
         command = [*UVICORN, str(port), "--factory", "tests.bench.peers.ordinary:create_app"]
