@@ -146,7 +146,7 @@ RECORD := -p tests.rows --rows tests/deploy/outcomes.json
 
 .PHONY: scorecard
 scorecard: $(VENV)/.ready ## Try the chart's rows that need files only, and write docs/kubernetes-scorecard.md
-	$(BIN)/python -m pytest $(RECORD) -m row tests/deploy tests/monitoring tests/store
+	$(BIN)/python -m pytest $(RECORD) -m 'row and (slow or not slow)' tests/deploy tests/monitoring
 	$(BIN)/python -m tools.scorecard
 
 .PHONY: bench

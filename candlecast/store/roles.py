@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, text
 
-_RUNS = {"job_run": "INSERT, UPDATE", "run_request": "INSERT, UPDATE"}
+_RUNS = {"job_run": "INSERT, UPDATE", "run_log": "INSERT, UPDATE", "run_request": "INSERT, UPDATE"}
 _RETRAINING = {"retraining_decision": "INSERT, UPDATE"}
 
 RIGHTS: Mapping[str, Mapping[str, str]] = {
@@ -49,6 +49,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     "dispatch": {"run_request": "INSERT, UPDATE"},
     "retain": {
         "job_run": "INSERT, UPDATE, DELETE",
+        "run_log": "INSERT, UPDATE",
         "pruned_run": "INSERT, UPDATE",
         "run_request": "INSERT, UPDATE, DELETE",
         "retraining_decision": "DELETE",
@@ -83,7 +84,7 @@ def grant_roles(connection: Connection, prefix: str, passwords: Mapping[str, str
 
 
 def _require_role(connection: Connection, name: str) -> None:
-    if not connection.execute(text("SELECT FROM pg_roles WHERE rolname = :name"), {"name": name}).first():
+    if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": name}).first():
         _execute(connection, "CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE", name)
 
 
