@@ -8,8 +8,8 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +23,9 @@ from ui.files import routes
 from ui.format import Language
 from ui.gate import HEALTH
 from ui.looks import Looks
-from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, follow_view, pulse, read, refresh, restored
+from ui.page import REFRESH_SECONDS, TABS, Session, View, choices, note_shown, pulse, read, refresh, restored, shows
 from ui.snapshot import Snapshot
-from ui.tabs.base import LOOK, QUIET, REMEMBER, Shared, Tab, Updates
+from ui.tabs.base import CHANGED, DRAW, LOOK, QUIET, REMEMBER, Shared, Tab, Updates
 from ui.tabs.data import DataTab
 from ui.tabs.drift import DriftTab
 from ui.tabs.forecast import ForecastTab
@@ -36,7 +36,6 @@ from ui.tabs.record import RecordTab
 from ui.theme import FONTS, MONO, css_properties, gradio_variables
 from ui.words import words
 
-_READING_TIME = 20.0
 _STATIC = Path(__file__).parent / "static"
 _TABS: Final[tuple[type[Tab], ...]] = (ForecastTab, RecordTab, DataTab, ModelsTab, DriftTab, OwnTab, ReadingTab)
 
@@ -97,7 +96,9 @@ class Page:
 
     def _head(self) -> None:
         self._pulse = gr.HTML(elem_id="pulse")
-        self._refresh = gr.Button("Refresh", elem_id="refresh")  # pressed by the browser, which knows who is looking
+        # Pressed by the browser, which knows who is looking, and at which tab.
+        self._refresh = gr.Button("Refresh", elem_id="refresh", elem_classes="unpressed")
+        self._redraw = {name: gr.Button("Draw", elem_id=f"draw-{name}", elem_classes="unpressed") for name in self.tabs}
         self._banner = gr.HTML(elem_id="banner")
         with gr.Row(elem_id="header"):
             self._brand = gr.HTML(panels.header("en"), elem_id="brand")
@@ -121,22 +122,30 @@ class Page:
         self._notice = gr.HTML(elem_id="notice")
 
     def _events(self) -> None:
-        frame = [self._tabs, self._series, self._interval, self._horizon]
+        frame: list[Any] = [self._tabs, self._series, self._interval, self._horizon]
         frame += [self._language, self._zone, self._palette, self._dark]
         chosen = [one for tab in self.tabs.values() for one in tab.controls()]
         self.shared.inputs += [self._browser, *frame, *chosen, self._session]
-        inputs, outputs = self.shared.inputs, self._outputs()
-        self.blocks.load(self._open, inputs, outputs, js=LOOK, **QUIET)
+        inputs, shown = self.shared.inputs, [tab.column for tab in self.tabs.values()]
+        first = self._frame() + shown + chosen + self._forecast.outputs()
+        self.blocks.load(self._open, inputs, list(dict.fromkeys(first)), js=LOOK, **QUIET)
         self.blocks.load(None, None, [self.shared.token], js="() => candlecast.token()", **QUIET)
         self.shared.token.change(None, [self.shared.token], None, js="(it) => candlecast.keepToken(it)", **QUIET)
-        self._refresh.click(self._tick, inputs, outputs, js=LOOK, trigger_mode="once", **QUIET)
-        shown = [tab.column for tab in self.tabs.values()]
-        turned = self._tabs.input(self._turn, inputs, shown, js=REMEMBER, trigger_mode="always_last", **QUIET)
-        turned.then(self._choose, inputs, outputs, js=LOOK, **QUIET)
-        for control in (*frame[1:], *chosen):
-            control.input(self._choose, inputs, outputs, js=REMEMBER, trigger_mode="always_last", **QUIET)
-        for tab in self.tabs.values():
-            tab.listen(self._choose, outputs)
+        # Gradio builds every output of an event anew, changed or not: a quiet refresh must have few.
+        quiet = [self._pulse, self._notice, *self._forecast.quiet()]
+        self._refresh.click(self._tick, inputs, quiet, js=LOOK, trigger_mode="once", queue=False, **QUIET)
+        self._tabs.input(self._turn, inputs, shown, js=REMEMBER, trigger_mode="always_last", **QUIET).then(
+            None, None, None, js=DRAW, **QUIET
+        )
+        for control in frame[1:]:
+            control.input(None, inputs, None, js=CHANGED, **QUIET)
+        for name, tab in self.tabs.items():
+            outputs = self._frame() + tab.outputs()
+            draw = partial(self._draw, name)
+            self._redraw[name].click(draw, inputs, outputs, js=LOOK, trigger_mode="always_last", **QUIET)
+            for control in tab.controls():
+                control.input(draw, inputs, outputs, js=REMEMBER, trigger_mode="always_last", **QUIET)
+            tab.listen(partial(self._draw_anew, name), outputs)
 
     @property
     def _forecast(self) -> ForecastTab:
@@ -144,19 +153,21 @@ class Page:
         assert isinstance(tab, ForecastTab)  # noqa: S101 - made above
         return tab
 
-    def _outputs(self) -> list[Any]:
-        own = [
+    def _frame(self) -> list[Any]:
+        return [
             self._pulse, self._banner, self._brand, self._rate, self._zone, self._language, self._palette, self._dark,
             self._tabs, self._series, self._interval, self._horizon, self.shared.token, self._notice, self._foot,
         ]  # fmt: skip
-        return own + [one for tab in self.tabs.values() for one in (tab.column, *tab.outputs())]
 
     def _open(self, browser: str, *given: Any) -> Updates:
         *_, session = given
         view, series, horizon = restored(browser)
         session.begin()
         self._look(session, view, series, horizon)
-        updates = self._drawn(session, view) | self._labels(view) | self._turned(view)
+        # Only the first tab is drawn with the page; the browser asks for another one when it knows that it is open.
+        drawn = view.tab == ForecastTab.name
+        updates = self._whole(session, view) if drawn else self._framed(session, view, news=True)
+        updates |= self._turned(view)
         for control, value in (
             (self._tabs, view.tab),
             (self._zone, "utc" if view.zone == "UTC" else "local"),
@@ -175,13 +186,17 @@ class Page:
     def _turned(self, view: View) -> Updates:
         return {tab.column: gr.update(visible=tab.name == view.tab) for tab in self.tabs.values()}
 
-    def _choose(self, *given: Any) -> Updates:
+    def _draw(self, tab: str, *given: Any) -> Updates:
         view, series, horizon, session = read(*given)
+        if view.tab != tab:  # the reader has turned to another one meanwhile, which draws itself
+            return {self._pulse: gr.skip()}
         mark = session.begin()
         self._look(session, view, series, horizon)
-        if session.mark != mark:
-            return {self._pulse: gr.skip()}
-        return self._drawn(session, view) | self._labels(view)
+        return {self._pulse: gr.skip()} if session.mark != mark else self._whole(session, view)
+
+    def _draw_anew(self, tab: str, *given: Any) -> Updates:
+        self._looks.forget()
+        return self._draw(tab, *given)
 
     def _tick(self, *given: Any) -> Updates:
         view, series, horizon, session = read(*given)
@@ -189,13 +204,9 @@ class Page:
         self._look(session, view, series, horizon, keep=mark)
         if session.mark != mark:  # the reader has chosen something else meanwhile; that answer counts
             return {self._pulse: gr.skip()}
-        if follow_view(session, view):
-            return {self._pulse: pulse(session, view), self._notice: self._trouble(session, view)} | (
-                self._forecast.freshness(session, view) if view.tab == ForecastTab.name else {}
-            )
-        # What "Forecast now" ended with is no news any more once the next candle is there.
-        old = not session.asking and time.monotonic() - session.asked_at > _READING_TIME
-        return self._drawn(session, view) | (self._forecast.forget_outcome() if old else {})
+        news = not shows(session, view)
+        updates = {self._pulse: pulse(session, view, news=news), self._notice: self._trouble(session, view)}
+        return updates | (self._forecast.freshness(session, view) if view.tab == ForecastTab.name else {})
 
     def _look(
         self, session: Session, view: View, series: str | None, horizon: int | None, keep: int | None = None
@@ -203,14 +214,18 @@ class Page:
         gather = self.tabs[view.tab].gather
         refresh(session, self._looks, view, series, horizon, keep, lambda seen, before: gather(seen, view, before))
 
-    def _drawn(self, session: Session, view: View) -> Updates:
-        follow_view(session, view)
+    def _whole(self, session: Session, view: View) -> Updates:
+        note_shown(session, view)
+        tab = self.tabs[view.tab]
+        return self._framed(session, view) | tab.draw(session, view) | tab.label(view)
+
+    def _framed(self, session: Session, view: View, *, news: bool = False) -> Updates:
         return {
-            self._pulse: pulse(session, view),
+            self._pulse: pulse(session, view, news=news),
             self._banner: panels.banners(session.snapshot, view.language),
             self._notice: self._trouble(session, view),
             **self._picked(session.snapshot, view),
-            **self.tabs[view.tab].draw(session, view),
+            **self._labels(view),
         }
 
     def _footer(self, language: Language) -> str:
@@ -236,7 +251,7 @@ class Page:
 
     def _labels(self, view: View) -> Updates:
         say, language = words(view.language), view.language
-        updates: Updates = {
+        return {
             self._brand: panels.header(language),
             self._rate: panels.rate(view.every, language),
             self._zone: gr.update(label=say["zone"], choices=[("UTC", "utc"), (say["local"], "local")]),
@@ -247,7 +262,6 @@ class Page:
             self.shared.token: gr.update(label=say["token"]),
             self._foot: self._footer(language),
         }
-        return updates | self.tabs[view.tab].label(view)
 
 
 _PALETTES: Final = ("violet", "federal")

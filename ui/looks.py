@@ -1,54 +1,40 @@
-"""One look for all pages that ask for the same at the same moment: fifty open pages cost the service as much as one."""
+"""What the service says, asked once for all pages that show the same."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from threading import Lock
+from typing import Final
 
 from candlecast.client import Client
+from ui.answers import Answers
 from ui.snapshot import Snapshot, look
 
-_MOST = 64  # series and horizons that are kept at once
+LIFETIME: Final = 1.0
+"""Seconds that one page may be behind another."""
 
-Key = tuple[str | None, int | None]
-
-
-@dataclass(slots=True)
-class _Look:
-    begun: float
-    seen: Future[Snapshot] = field(default_factory=Future)
+Gather = Callable[[Snapshot, object], object]
+"""What a tab asks for beside the snapshot, given what it found before."""
 
 
 class Looks:
     """Looks at the service through `client`; one that is younger than `lifetime` seconds serves everybody."""
 
-    def __init__(self, client: Client, lifetime: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._lifetime, self._clock = client, lifetime, clock
-        self._lock = Lock()
-        self._known: dict[Key, _Look] = {}
+    def __init__(self, client: Client, lifetime: float = LIFETIME, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._seen: Answers[Snapshot] = Answers(lifetime, clock)
+        self._found: Answers[object] = Answers(lifetime, clock)
 
     def look(self, series: str | None, horizon: int | None, before: Snapshot | None) -> Snapshot:
         """Return what somebody sees now, or saw a moment ago; raise what they were answered."""
-        key, mine = (series, horizon), _Look(self._clock())
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None and mine.begun - known.begun <= self._lifetime:
-                mine = known
-            else:
-                self._keep(key, mine)
-        if mine is not known:
-            try:
-                mine.seen.set_result(look(self._client, series, horizon, before))
-            except BaseException as error:
-                mine.seen.set_exception(error)
-                raise
-        return mine.seen.result()
+        return self._seen.get((series, horizon), lambda: look(self._client, series, horizon, before))
 
-    def _keep(self, key: Key, mine: _Look) -> None:
-        self._known.pop(key, None)
-        while len(self._known) >= _MOST:
-            self._known.pop(next(iter(self._known)))
-        self._known[key] = mine
+    def gather(self, tab: str, window: str, snapshot: Snapshot, before: object, gather: Gather) -> object:
+        """Return what somebody's tab finds beside the snapshot now, or found a moment ago; raise likewise."""
+        question = (tab, window, snapshot.series, snapshot.horizon, snapshot.forecast and snapshot.forecast.cutoff)
+        return self._found.get(question, lambda: gather(snapshot, before))
+
+    def forget(self) -> None:
+        """Look anew: something has been changed."""
+        self._seen.forget()
+        self._found.forget()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from html import escape
@@ -17,7 +16,7 @@ from ui import manual, panels
 from ui.chart import figure
 from ui.chart_rows import NARROW, Look
 from ui.format import Language, moment_text
-from ui.looks import Looks
+from ui.looks import Gather, Looks
 from ui.own_candles import OwnCandles
 from ui.snapshot import Snapshot
 from ui.theme import Mode, Palette, mode_of
@@ -31,6 +30,7 @@ WINDOWS: Final = ("2000", "30", "90", "all")
 """What a track record can be over: the newest forecasts, the newest days, everything."""
 REFRESH_SECONDS: Final = 5
 _FASTEST, _SLOWEST = 3, 60
+_WIDTH_STEP: Final = 10  # px: pages that differ by less share a chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,6 @@ class Session:
         return say["failed"].format(id=request)
 
 
-Gather = Callable[[Snapshot, object], object]
-"""What a tab asks for beside the snapshot, given what it found before."""
-
-
 def refresh(
     session: Session,
     looks: Looks,
@@ -163,7 +159,7 @@ def refresh(
     fresh, found = replace(seen, now=seen.now.astimezone(view.place)), session.found.get(view.tab)
     trouble: CandlecastError | None = None
     try:
-        found = gather(fresh, found) if gather else None
+        found = looks.gather(view.tab, view.window, fresh, found, gather) if gather else None
     except (ApiError, ServiceAway) as error:
         trouble = error
     if session.mark == mark:
@@ -171,13 +167,19 @@ def refresh(
         session.found[view.tab] = found
 
 
-def follow_view(session: Session, view: View) -> bool:
-    """Return whether the screen already shows this, and note that it does now."""
+def shows(session: Session, view: View) -> bool:
+    """Return whether the page already shows what the session knows."""
+    return session.shown == _shown(session, view)
+
+
+def note_shown(session: Session, view: View) -> None:
+    """Note that the page shows from now on what the session knows."""
+    session.shown = _shown(session, view)
+
+
+def _shown(session: Session, view: View) -> tuple[object, ...]:
     content = session.snapshot.content if session.snapshot else (str(session.trouble),)
-    key = (view.key, content, session.found.get(view.tab))
-    same = session.shown == key
-    session.shown = key
-    return same
+    return (view.key, content, session.found.get(view.tab))
 
 
 def read(
@@ -219,7 +221,7 @@ def _view(known: dict[str, Any]) -> View:
     return View(
         language=spoken(str(known.get("language"))),
         dark=bool(known.get("dark")),
-        width=int(width) if isinstance(width, int | float) else View().width,
+        width=_rounded(width) if isinstance(width, int | float) else View().width,
         tab=tab if tab in TABS else TABS[0],
         palette="federal" if known.get("palette") == "federal" else "violet",
         zone=local if known.get("zone") == "local" else "UTC",
@@ -230,6 +232,10 @@ def _view(known: dict[str, Any]) -> View:
         window=window if window in WINDOWS else WINDOWS[0],
         page=str(known.get("page") or manual.FIRST),
     )
+
+
+def _rounded(width: float) -> int:
+    return int(width) // _WIDTH_STEP * _WIDTH_STEP
 
 
 def _series(pair: object, interval: object) -> str | None:
@@ -262,8 +268,11 @@ def _length(interval: str) -> int:
     return int(interval[:-1]) * {"m": 1, "h": 60, "d": 1440}[interval[-1]]
 
 
-def pulse(session: Session, view: View) -> str:
-    """Return the hidden element from which the browser takes clock, title, language and the announcement."""
+def pulse(session: Session, view: View, *, news: bool = False) -> str:
+    """Return the hidden element from which the browser takes clock, title, language and the announcement.
+
+    With `news` the browser asks for the tab to be drawn.
+    """
     snapshot, now = session.snapshot, datetime.now(UTC)
     forecast = snapshot.forecast if snapshot else None
     cutoff = to_ms(forecast.cutoff) if forecast and forecast.cutoff else ""
@@ -272,6 +281,7 @@ def pulse(session: Session, view: View) -> str:
         "speed": snapshot.speed if snapshot else 1,
         "lang": HTML_LANG[view.language],
         "tab": view.tab,
+        "news": "yes" if news else "",
         "title": panels.page_title(snapshot, view.language),
         "key": f"{snapshot.series}/{snapshot.horizon}|{cutoff}" if snapshot and cutoff else "",
         "say": panels.announcement(snapshot, view.language),

@@ -31,6 +31,7 @@ from tests.programs import free_port, running
 from tests.waiting import eventually
 
 SERIES = "simulated:BTC-USDT:1m"
+NEWS = r"data-news=\"yes\""
 CANDLES = "#chart .boxlayer path"
 CLIENTS, EVERY = 50, 5.0
 PROBES_A_SECOND = 40
@@ -173,19 +174,17 @@ async def _probe(http: httpx.AsyncClient, house: House, seconds: float) -> list[
 
 
 async def _stay(http: httpx.AsyncClient, screen: str, at: int, over: asyncio.Event) -> None:
-    """Refresh as an open page does until it is `over`, out of step with the others."""
-    config = (await http.get(f"{screen}/config")).raise_for_status().json()
-    session = {"session_hash": uuid.uuid4().hex}
+    """Refresh as an open page does until it is `over`, out of step with the others; draw what has changed."""
+    page = Page(http, screen, (await http.get(f"{screen}/config")).raise_for_status().json())
     await asyncio.sleep(at / CLIENTS * EVERY)
     # A page that opens tells what its reader had last; only then do its pickers know the series.
     series, interval = SERIES.rpartition(":")[::2]
     kept = {"series": series, "interval": interval, "horizon": 1}
-    opening = _call(config, "load", "", {"browser": json.dumps(kept)})
-    await _ask(http, screen, opening | session)
-    refresh = _call(config, "click", "refresh", kept)
+    await page.asks("load", "", {"browser": json.dumps(kept)})
     while not over.is_set():
         start = time.perf_counter()
-        await _ask(http, screen, refresh | session)
+        if NEWS in await page.asks("click", "refresh", kept):
+            await page.asks("click", "draw-forecast", kept)
         rest = EVERY - (time.perf_counter() - start)
         try:
             await asyncio.wait_for(over.wait(), max(0.01, rest))
@@ -193,32 +192,43 @@ async def _stay(http: httpx.AsyncClient, screen: str, at: int, over: asyncio.Eve
             continue
 
 
-def _call(config: dict[str, Any], event: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a browser sends on an event of the component `name`, `values` being inputs by their names."""
-    known = {one["id"]: one["props"] for one in config["components"]}
-    asked = next(
-        one
-        for one in config["dependencies"]
-        for target, kind in one["targets"]
-        if kind == event and known.get(target, {}).get("elem_id", "") == name and len(one["inputs"]) > 1
-    )
-    given = [values.get(known[one].get("elem_id", ""), known[one].get("value")) for one in asked["inputs"]]
-    return {"data": given, "fn_index": asked["id"], "trigger_id": asked["targets"][0][0], "event_data": None}
+@dataclass
+class Page:
+    """An open page, in Gradio's own protocol."""
 
+    http: httpx.AsyncClient
+    screen: str
+    config: dict[str, Any]
+    session: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-async def _ask(http: httpx.AsyncClient, screen: str, call: dict[str, Any]) -> None:
-    joined = await http.post(f"{screen}/gradio_api/queue/join", json=call)
-    joined.raise_for_status()
-    address = f"{screen}/gradio_api/queue/data"
-    async with http.stream("GET", address, params={"session_hash": call["session_hash"]}) as events:
-        async for line in events.aiter_lines():
-            if not line.startswith("data:"):
-                continue
-            event = json.loads(line.removeprefix("data:"))
-            if event["msg"] == "process_completed":
-                if not event["success"]:
-                    raise RuntimeError(f"a refresh failed: {event['output']}")
-                return
+    async def asks(self, event: str, name: str, values: dict[str, Any]) -> str:
+        """Return what a browser is answered on an event of the component `name`, `values` being inputs by names."""
+        known = {one["id"]: one["props"] for one in self.config["components"]}
+        asked = next(
+            one
+            for one in self.config["dependencies"]
+            for target, kind in one["targets"]
+            if kind == event and known.get(target, {}).get("elem_id", "") == name and len(one["inputs"]) > 1
+        )
+        given = [values.get(known[one].get("elem_id", ""), known[one].get("value")) for one in asked["inputs"]]
+        call = {"data": given, "fn_index": asked["id"], "trigger_id": asked["targets"][0][0], "event_data": None}
+        call["session_hash"] = self.session
+        if asked["queue"] is False:
+            answer = await self.http.post(f"{self.screen}/gradio_api/run/predict", json=call)
+            return answer.raise_for_status().text
+        return await self._waits_for(call)
+
+    async def _waits_for(self, call: dict[str, Any]) -> str:
+        (await self.http.post(f"{self.screen}/gradio_api/queue/join", json=call)).raise_for_status()
+        address = f"{self.screen}/gradio_api/queue/data"
+        async with self.http.stream("GET", address, params={"session_hash": self.session}) as events:
+            async for line in events.aiter_lines():
+                if '"process_completed"' not in line:
+                    continue
+                if not json.loads(line.removeprefix("data:"))["success"]:
+                    raise RuntimeError(f"a refresh failed: {line}")
+                return line
+        raise RuntimeError("the screen hung up during a refresh")
 
 
 def _report(opened: dict[str, float], heaviest: int, idle: float, busy: float) -> int:

@@ -13,6 +13,7 @@ from candlecast.client import base as client_base
 from tests.ui.making import SERIES
 from tests.ui.test_page import Service
 from ui.looks import Looks
+from ui.snapshot import Snapshot
 
 
 class Clock:
@@ -71,4 +72,20 @@ def test_names_that_somebody_makes_up_do_not_fill_the_memory() -> None:
     looks = made(Service(), Clock())
     for horizon in range(100):
         looks.look(SERIES, horizon, None)
-    assert len(looks._known) == 64
+    assert len(looks._seen._known) == 64
+
+
+def test_what_a_tab_finds_is_found_once_for_all_pages_that_show_the_same_until_something_changes() -> None:
+    looks, asked = made(Service(), Clock()), []
+
+    def gather(_: Snapshot, before: object) -> int:
+        asked.append(before)
+        return len(asked)
+
+    def found(tab: str = "data", window: str = "2000", horizon: int = 1) -> object:
+        return looks.gather(tab, window, looks.look(SERIES, horizon, None), None, gather)
+
+    assert found() == found() == 1
+    assert [found("models"), found(window="30"), found(horizon=5)] == [2, 3, 4]
+    looks.forget()
+    assert found() == 5

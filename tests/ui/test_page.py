@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from gradio.components.plot import PlotData
 
 from candlecast.api import (
     Explanation,
@@ -52,9 +53,11 @@ from ui.app import Page, create_app
 from ui.format import when
 from ui.looks import Looks
 from ui.markup import plain
-from ui.page import Session, View, choices, follow_view, pulse, read, refresh, restored
+from ui.page import Session, View, choices, note_shown, pulse, read, refresh, restored, shows
 from ui.snapshot import Snapshot, closes_next, look, pick, venue_now
+from ui.tabs.base import Shared
 from ui.tabs.data import DataTab
+from ui.tabs.forecast import ForecastTab
 from ui.tabs.models import ModelsTab
 
 
@@ -247,19 +250,20 @@ def test_answer_to_an_older_choice_is_dropped(service: Service, looks: Looks) ->
 
 def test_page_is_drawn_again_only_when_something_changed() -> None:
     session, view = Session(snapshot=snapshot()), View()
-    assert not follow_view(session, view)
+    assert not shows(session, view)
+    note_shown(session, view)
     session.snapshot = snapshot(now=NOW + timedelta(seconds=5), taken_at=NOW + timedelta(seconds=5))
-    assert follow_view(session, view)
-    assert not follow_view(session, View(dark=True))
+    assert shows(session, view)
+    assert not shows(session, View(dark=True))
     session.snapshot = snapshot(forecast(1, p_up=0.6))
-    assert not follow_view(session, View(dark=True))
+    assert not shows(session, view)
 
 
 def test_rows_written_for_other_series_do_not_redraw_the_page() -> None:
     session, view = Session(snapshot=snapshot()), View()
-    follow_view(session, view)
+    note_shown(session, view)
     session.snapshot = snapshot(status=status(ledger_rows=75_517))
-    assert follow_view(session, view)
+    assert shows(session, view)
 
 
 def test_choices_of_this_browser_come_back() -> None:
@@ -319,6 +323,12 @@ def test_pulse_carries_clock_title_language_and_announcement() -> None:
     assert found["key"] == f"{SERIES}/1|{int(CUTOFF.timestamp() * 1000)}"
     assert found["say"].startswith("Nova previsão")
     assert abs(int(found["now"]) - NOW.timestamp() * 1000) < 90 * 2000
+
+
+def test_pulse_asks_for_a_drawing_only_where_there_are_news() -> None:
+    session = Session(snapshot=snapshot())
+    assert 'data-news=""' in pulse(session, View())
+    assert 'data-news="yes"' in pulse(session, View(), news=True)
 
 
 def a_run(state: str, request: int = 7) -> Run:
@@ -402,6 +412,33 @@ def test_app_answers_health_and_serves_the_page_with_its_own_icon(service: Servi
         assert browser.get("/healthz").json() == {"ok": True}
         assert "candlecast" in browser.get("/").text
         assert b"#541F93" in browser.get("/favicon.ico").content
+
+
+def test_quiet_refresh_touches_few_parts_of_the_page_and_is_answered_at_once(service: Service) -> None:
+    page = Page(connect(service)).blocks
+    named = {one.elem_id: key for key, one in page.blocks.items()}
+    refresh_event = next(one for one in page.fns.values() if (named["refresh"], "click") in one.targets)
+    assert {one.elem_id for one in refresh_event.outputs} == {"pulse", "notice", "chips"}
+    assert not refresh_event.queue
+
+
+def test_chart_is_drawn_once_for_all_pages_that_show_it_alike(service: Service) -> None:
+    tab = ForecastTab(Shared(connect(service), connect(service)(None)))
+    tab.build()
+    first, other = (Session(snapshot=snapshot(taken_at=NOW + timedelta(seconds=late))) for late in (0, 3))
+    drawn = {name: plot_of(tab, *seen) for name, seen in {
+        "first": (first, View(width=1440)),
+        "alike": (other, View(width=1440)),
+        "narrow": (other, View(width=380)),
+    }.items()}  # fmt: skip
+    assert drawn["first"] is drawn["alike"]
+    assert drawn["first"] != drawn["narrow"]
+
+
+def plot_of(tab: ForecastTab, session: Session, view: View) -> str:
+    plots = [one.plot for one in tab.draw(session, view).values() if isinstance(one, PlotData)]
+    assert len(plots) == 1
+    return plots[0]
 
 
 def test_app_offers_no_api_of_its_own(service: Service) -> None:

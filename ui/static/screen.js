@@ -68,6 +68,8 @@
     strip.scrollTo({ left: chosen.offsetLeft - (strip.clientWidth - chosen.offsetWidth) / 2, behavior: "instant" });
   };
 
+  const tabOpen = () => document.querySelector("#tabs input:checked")?.value || document.documentElement.dataset.tab;
+
   const readPulse = () => {
     const pulse = document.querySelector("#pulse [data-now]");
     if (!pulse || pulse.dataset.now === clock.stamp) return false;
@@ -78,6 +80,7 @@
     turn(pulse.dataset.tab);
     document.title = pulse.dataset.title;
     announce(pulse.dataset.key, pulse.dataset.say);
+    if (pulse.dataset.news) candlecast.draw();
     return true;
   };
 
@@ -151,6 +154,8 @@
       address(choices);
       return [candlecast.view(), ...args.slice(1)];
     },
+    changed: (args) => { candlecast.remember(args); candlecast.draw(); },
+    draw: () => document.getElementById(`draw-${tabOpen()}`)?.click(),
     choose: (name, value) => keep({ [name]: value }),
     look: (args) => [candlecast.view(), ...args.slice(1)],
     token: () => { try { return sessionStorage.getItem(TOKEN) || ""; } catch { return ""; } },

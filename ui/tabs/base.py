@@ -20,6 +20,8 @@ Updates = dict[Any, Any]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 REMEMBER = "(...args) => candlecast.remember(args)"
 LOOK = "(...args) => candlecast.look(args)"
+CHANGED = "(...args) => candlecast.changed(args)"
+DRAW = "() => candlecast.draw()"
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Tab:
         raise NotImplementedError
 
     def listen(self, redraw: Callable[..., Updates], outputs: list[Any]) -> None:
-        """Tie clicks to what they do; `redraw` looks again and draws the `outputs` anew."""
+        """Tie clicks to what they do; `redraw` looks anew and draws the frame and the tab, the `outputs`."""
 
     def controls(self) -> list[Any]:
         """Return the tab's controls that change what it shows, beyond those in `Shared.inputs`."""

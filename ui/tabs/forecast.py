@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from gradio.components.plot import PlotData
 from candlecast.api import Explanation
 from candlecast.client import ApiError, ServiceAway
 from ui import panels, runs, table
+from ui.answers import Answers
 from ui.chart_rows import candle_rows
 from ui.drivers import drivers_panel
 from ui.format import when
@@ -25,6 +27,7 @@ from ui.verdict import plain_card, verdict_card
 from ui.words import words
 
 _WAIT_FOR_FORECAST = 20.0
+_READING_TIME = 20.0
 _EXPLAINED = 64
 
 
@@ -37,6 +40,7 @@ class ForecastTab(Tab):
         """Make the components."""
         say = words("en")
         self._explained = lru_cache(maxsize=_EXPLAINED)(self._explain)
+        self._figures: Answers[str] = Answers(math.inf)
         self._chips = gr.HTML(elem_id="chips")
         self._now = gr.Button("Forecast now", variant="primary", elem_id="now")
         self._asked = gr.HTML(elem_id="asked")
@@ -108,7 +112,7 @@ class ForecastTab(Tab):
 
     def draw(self, session: Session, view: View) -> Updates:
         """Return the forecast of the snapshot."""
-        snapshot, language, say = session.snapshot, view.language, words(view.language)
+        snapshot, language = session.snapshot, view.language
         rows = candle_rows(snapshot, view.look)
         found = session.found.get(self.name)
         explanation = found if isinstance(found, Explanation) else None
@@ -116,20 +120,32 @@ class ForecastTab(Tab):
             **self.freshness(session, view),
             self._verdict: self._verdict_of(session, view),
             self._cards: panels.cards(snapshot, language),
-            self._plot: PlotData(type="plotly", plot=figure_json(snapshot, view.look, say["chart_alt_none"])),
+            self._plot: PlotData(type="plotly", plot=self._figure(snapshot, view)),
             self._table: table.chart_words(snapshot, rows, language),
             self._next: panels.next_candle(snapshot, language),
             self._drivers: drivers_panel(snapshot, explanation, language),
             self._written: panels.written_down(snapshot, language),
+            **({} if self._outcome_counts(session) else {self._asked: ""}),
         }
+
+    def _figure(self, snapshot: Snapshot | None, view: View) -> str:
+        """Return the chart, drawn once for all pages that show it alike."""
+        question = ((snapshot.content, snapshot.now.date()) if snapshot else None, view.zone, view.look)
+        empty = words(view.language)["chart_alt_none"]
+        return self._figures.get(question, lambda: figure_json(snapshot, view.look, empty))
+
+    @staticmethod
+    def _outcome_counts(session: Session) -> bool:
+        """Return whether what Forecast now says, or ended with, is news still."""
+        return session.asking or time.monotonic() - session.asked_at <= _READING_TIME
+
+    def quiet(self) -> list[Any]:
+        """Return what `freshness` changes."""
+        return [self._chips]
 
     def freshness(self, session: Session, view: View) -> Updates:
         """Return what changes from look to look even where no candle has closed."""
         return {self._chips: panels.chips(session.snapshot, view.language)}
-
-    def forget_outcome(self) -> Updates:
-        """Return the tab without what Forecast now ended with."""
-        return {self._asked: ""}
 
     def label(self, view: View) -> Updates:
         """Return the words on the controls."""
