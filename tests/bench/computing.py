@@ -140,7 +140,8 @@ def _report(found: Found, contenders: Sequence[Contender]) -> Iterator[bool]:
         for one in contenders:
             shots, slower = found[one.name, connections], times(found, OURS, one.name, connections)
             speed = f"{shots.rate:8,.1f} answers/s   ours is {slower:5.1f} x as fast"
-            say(f"  {one.name:30} {speed}   p99 {shots.late:8.2f} ms   {memory(one):4.0f} MiB")
+            cost = f"{shots.cost:6.2f} ms of processor each, {shots.cost / found[OURS, connections].cost:5.1f} x ours"
+            say(f"  {one.name:30} {speed}   p99 {shots.late:8.2f} ms   {cost}   {memory(one):4.0f} MiB")
     for connections in CONNECTIONS:
         faster = times(found, OURS, PEER, connections)
         promise = f"{connections} connections: {LEAST_TIMES_PEER:g} x {PEER}: {faster:.1f} x"

@@ -43,10 +43,15 @@ class Contender:
 
 @dataclass(slots=True)
 class Shots:
-    """What several shots at one contender with one number of connections gave: answers per second, and p99 in ms."""
+    """What several shots at one contender with one number of connections gave.
+
+    Answers per second, p99 in milliseconds, and milliseconds of processor that the server spent on an answer: the
+    steadiest of them where the machine does other things too.
+    """
 
     rates: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -57,6 +62,11 @@ class Shots:
     def late(self) -> float:
         """The median of the 99th percentiles."""
         return statistics.median(self.p99)
+
+    @property
+    def cost(self) -> float:
+        """The median of what an answer cost."""
+        return statistics.median(self.spent)
 
 
 Found = Mapping[tuple[str, int], Shots]
@@ -106,17 +116,18 @@ def measure(contenders: Sequence[Contender], connections: Sequence[int], rounds:
         for one in contenders:
             _signal(one, signal.SIGCONT)
             for count in connections:
-                rate, p99 = _shoot(one, count, seconds)
+                rate, p99, spent = _shoot(one, count, seconds)
                 found[one.name, count].rates.append(rate)
                 found[one.name, count].p99.append(p99)
+                found[one.name, count].spent.append(spent)
             _signal(one, signal.SIGSTOP)
     for one in contenders:
         _signal(one, signal.SIGCONT)
     return found
 
 
-def _shoot(contender: Contender, connections: int, seconds: int) -> tuple[float, float]:
-    """Return answers per second and the 99th percentile of the latency in milliseconds."""
+def _shoot(contender: Contender, connections: int, seconds: int) -> tuple[float, float, float]:
+    """Return answers per second, then p99 and the processor's time per answer in milliseconds."""
     wrk = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         if contender.body is not None:
@@ -125,11 +136,21 @@ def _shoot(contender: Contender, connections: int, seconds: int) -> tuple[float,
             )
             script.flush()
             wrk += ["-s", script.name]
+        before = _processor_seconds(contender)
         said = subprocess.run([*wrk, contender.url], capture_output=True, text=True, check=True).stdout
+        spent = _processor_seconds(contender) - before
     assert "Non-2xx" not in said, f"{contender.name} refuses: {said}"
     rate, late = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    count = re.search(r"(\d+) requests in", said)
     assert rate is not None, said
-    return float(rate[1]), float(late[1]) * _UNITS[late[2]] if late else float("nan")
+    assert count is not None, said
+    answered = max(int(count[1]), 1)
+    return float(rate[1]), float(late[1]) * _UNITS[late[2]] if late else float("nan"), 1000 * spent / answered
+
+
+def _processor_seconds(contender: Contender) -> float:
+    family = (contender.process, *contender.process.children(recursive=True))
+    return sum(used.user + used.system for used in (process.cpu_times() for process in family))
 
 
 def _signal(contender: Contender, number: signal.Signals) -> None:

@@ -165,7 +165,8 @@ def _report(found: Found, resident: Mapping[str, float]) -> int:
             shots = found[name, connections]
             share = times(found, name, FLOOR, connections)
             speed = f"{shots.rate:10,.0f} answers/s {share:8.4f} x bare"
-            say(f"  {name:26} {speed}   p99 {shots.late:8.2f} ms   {mebibytes:4.0f} MiB")
+            cost = f"{1000 * shots.cost:8,.0f} us of processor"
+            say(f"  {name:26} {speed}   p99 {shots.late:8.2f} ms   {cost}   {mebibytes:4.0f} MiB")
     kept = [is_kept(f"{c} connections: at least {LEAST_OF_FLOOR} x bare", _of_floor(found, c)) for c in CONNECTIONS]
     for name, least in LEAST_TIMES.items():
         if name in resident:
