@@ -158,6 +158,8 @@ bench: $(VENV)/.ready ## Measure how fast candles are written, drift told, the s
 	$(BIN)/python -m tests.bench.serving
 	$(BIN)/python -m tests.bench.series_memory
 	$(BIN)/python -m tests.bench.computing
+	$(BIN)/python -m tests.bench.predictors
+	$(BIN)/python -m tests.bench.starting
 
 .PHONY: bench-forecast
 bench-forecast: $(VENV)/.ready ## Judge the model beside every yardstick on real candles; goes on where it was; DATA=
