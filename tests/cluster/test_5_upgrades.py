@@ -24,7 +24,7 @@ def _program(name: str) -> str:
     return found
 
 
-@pytest.mark.row(25, 35)
+@pytest.mark.row(9, 25, 35)
 def test_an_upgrade_with_a_changed_value_keeps_secrets_and_restarts_what_it_concerns(
     installation: Installation,
 ) -> None:
@@ -48,7 +48,7 @@ def test_a_rollback_goes_back(installation: Installation) -> None:
     assert rig.get("configmap", f"{rig.release}-settings")["data"]["CANDLECAST_LOG_LEVEL"] == "INFO"
 
 
-@pytest.mark.row(45, 48)
+@pytest.mark.row(10, 45, 48)
 @pytest.mark.parametrize("name", ["helm3", "helm4"])
 def test_a_second_release_installs_upgrades_and_leaves_only_what_is_documented(name: str) -> None:
     program = _program(name)

@@ -15,7 +15,7 @@ from tools.generate_kubernetes import CHART, ROOT, find_helm, find_program, rend
 Manifest = dict[str, Any]
 
 CI = sorted((CHART / "ci").glob("*.yaml"))
-RENDERED = sorted((ROOT / "k8s/rendered").glob("*.yaml"))
+RENDERED = [ROOT / "k8s/rendered" / path.name for path in sorted((ROOT / "k8s/values").glob("*.yaml"))]
 HELM = find_helm()
 
 needs_helm = pytest.mark.skipif(HELM is None, reason="NOT TESTED: no helm on PATH or in $CLUSTER_HOME/bin")

@@ -1,0 +1,59 @@
+"""The API server itself accepts every object of every topology, and plain manifests install."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.rig import VALUES, Caller, Rig
+from tools.generate_kubernetes import GOLDEN, ROOT, find_helm, render
+
+DEFINITIONS = {
+    "keda": "scaledobjects.keda.sh",
+    "gateway": "httproutes.gateway.networking.k8s.io",
+    "everything": "httproutes.gateway.networking.k8s.io",
+}
+
+
+@pytest.fixture(scope="module")
+def dry() -> Rig:
+    """Return the namespace that the committed renderings name."""
+    rig = Rig("candlecast")
+    rig.attempt("create", "namespace", "candlecast")
+    return rig
+
+
+@pytest.mark.row(7)
+@pytest.mark.parametrize("topology", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_object_is_accepted(dry: Rig, topology: Path) -> None:
+    if (definition := DEFINITIONS.get(topology.stem)) and not dry.attempt("get", "crd", definition)[0]:
+        pytest.skip(f"NOT TESTED: the cluster does not know {definition}; `cluster crds` tells it")
+    options = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f")
+    accepted, said = dry.attempt(*options, str(topology))
+    assert accepted, said
+
+
+@pytest.mark.row(53)
+def test_kustomize_reads_the_rendered_manifests() -> None:
+    done = subprocess.run(["kubectl", "kustomize", "k8s/rendered"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "kind: CronJob" in done.stdout
+
+
+@pytest.mark.row(45)
+def test_plain_manifests_install() -> None:
+    helm = find_helm()
+    assert helm is not None
+    rig = Rig("candlecast-test-plain", release="plain")
+    rig.fresh_namespace()
+    one = "service.autoscaling.mode=none,service.replicas=1,ui.enabled=false,drift.enabled=false,exporter.enabled=false"
+    options = ("--values", VALUES, "--set", one, "--set", "fullnameOverride=plain", "--skip-tests")
+    manifests = render(helm, *options, release="plain", namespace=rig.namespace)
+    rig.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
+    caller = Caller(rig, rig.address("service", 3000))
+    caller.start()
+    caller.wait_for_forecast(300)
+    rig.kubectl("delete", "-f", "-", stdin=manifests)
+    rig.kubectl("delete", "namespace", rig.namespace, "--wait=false")
