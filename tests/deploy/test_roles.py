@@ -48,7 +48,7 @@ def environment(granted: Database, database_url: str, tmp_path: Path) -> dict[st
         database_url,
         tmp_path,
         SERIES,
-        backfill_days="11",  # drift compares a week with the days before it
+        backfill_days="14",  # drift compares a week with what training saw before it
         horizons="60",
         max_staleness="1000",
         min_train_candles="1000",
