@@ -175,6 +175,31 @@ def test_the_headline_is_the_skill_of_evaluation(known: Database) -> None:
     assert found.value > 0.1
 
 
+def test_the_headlines_of_several_series_are_those_of_each_alone(known: Database) -> None:
+    write(known, BTC, said(BTC, 5))
+    write(known, ETH, said(ETH, 5, seed=8))
+    silent = Series.parse("replay:SOL-USDT:15m")
+    ends = {BTC: END, ETH: END - timedelta(days=3), silent: END}
+    with known.begin() as connection:
+        found = live.headlines(connection, ends, 5)
+        alone = {one: live.scores(connection, one, 5, end)["30d"]["skill"] for one, end in ends.items()}
+    assert all(same(found[one], alone[one]) for one in ends)
+    assert found[BTC].value != found[ETH].value
+    assert found[silent] == live.NONE_YET
+
+
+def test_challengers_are_scored_apart_from_champions(known: Database) -> None:
+    rows = said(BTC, 1)
+    write(known, BTC, rows)
+    apart = said(BTC, 1, seed=8)
+    with known.begin() as connection:
+        ledger.record(connection, BTC, [Entry(row.ours, "other", "challenger", row.ours.cutoff) for row in apart])
+        found = live.scores(connection, BTC, 1, END, role="challenger")
+    inside = [row for row in apart if row.target_time > END - WINDOWS["7d"]]
+    assert same(found["7d"]["mae"], expected(inside, "mae", 1))
+    assert found["7d"]["mae"] != scores(known, 1)["7d"]["mae"]
+
+
 def test_a_window_ends_where_it_is_told_and_looks_no_further(known: Database) -> None:
     rows = said(BTC, 1)
     write(known, BTC, rows)

@@ -71,12 +71,18 @@ def register(database: Database, name: str, *, promote: bool = False, run_id: in
         models.register(connection, version, {"booster": b"1", "calibration": b"2"}, [], run_id)
 
 
-def speak(database: Database, cutoff: datetime, horizon: int = 1, model_version: str = models.NAIVE) -> None:
+def speak(
+    database: Database,
+    cutoff: datetime,
+    horizon: int = 1,
+    model_version: str = models.NAIVE,
+    role: str = "champion",
+) -> None:
     said = make_forecast(cutoff, Interval.M15, horizon)
     with database.begin() as connection:
         models.register_naive(connection)
         candle_store.add_series(connection, [SERIES])
-        ledger.record(connection, SERIES, [Entry(said, model_version, "champion", cutoff)])
+        ledger.record(connection, SERIES, [Entry(said, model_version, role, cutoff)])
 
 
 def test_nothing_old_is_nothing_to_prune(database: Database) -> None:
@@ -159,14 +165,15 @@ def test_an_old_drift_page_goes_and_its_scores_stay(database: Database) -> None:
 
 
 def test_only_artefacts_of_models_that_never_served_go(database: Database) -> None:
-    for name in ("refused", "champion", "spoke", "young"):
+    for name in ("refused", "challenger", "champion", "spoke", "young"):
         register(database, name)
     register(database, "once_promoted", promote=True)
     with database.begin() as connection:
         models.promote(connection, models.version(connection, "champion"), now=START, reason="by hand")
     speak(database, START, model_version="spoke")
+    speak(database, START, model_version="challenger", role="challenger")
     age(database, "model_version", "recorded_at", "id <> 'young'")
-    assert pruned(database) == {"artefacts": 2}
+    assert pruned(database) == {"artefacts": 4}
     kept = values(database, "SELECT DISTINCT model_version FROM model_artifact ORDER BY 1")
     assert kept == ["champion", "once_promoted", "spoke", "young"]
     assert "refused" in values(database, "SELECT id FROM model_version")
