@@ -55,6 +55,19 @@ def test_the_root_file_system_is_read_only_and_tmp_is_not(installation: Installa
         assert answer.strip() == "10001"
 
 
+@pytest.mark.parametrize("component", ["service", "ui", "exporter", "dispatcher"])
+def test_an_image_holds_compiled_programs_and_nothing_to_build_with(installation: Installation, component: str) -> None:
+    code = (
+        "import glob, shutil\n"
+        "print([name for name in ('pip', 'gcc', 'cc', 'make', 'git', 'curl') if shutil.which(name)],"
+        " glob.glob('/var/lib/apt/lists/*_Packages*') + glob.glob('/var/cache/apt/archives/*.deb'),"
+        " len(glob.glob('/app/**/*.py', recursive=True)) - len(glob.glob('/app/**/*.pyc', recursive=True)))"
+    )
+    worked, answer = installation.rig.python(component, code)
+    assert worked, answer
+    assert answer.strip() == "[] [] 0"
+
+
 @pytest.mark.row(20)
 class TestAdmission:
     """The six cases of a dispatcher that somebody took over, and what roles already refuse."""

@@ -165,6 +165,36 @@ def test_alerts_are_changed_and_disabled_by_name() -> None:
 
 
 @needs_helm
+@pytest.mark.row(52)
+def test_whatever_is_scraped_carries_the_release_that_dashboards_ask_for() -> None:
+    monitors = kind(objects(TOPOLOGY["everything"]), "ServiceMonitor")
+    assert {component(one) for one in monitors} == {"service", "exporter"}
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"]["endpoints"]
+        (relabelled,) = endpoint["relabelings"]
+        assert relabelled["targetLabel"] == "release"
+        assert relabelled["sourceLabels"] == ["__meta_kubernetes_service_label_app_kubernetes_io_instance"]
+
+
+@needs_helm
+@pytest.mark.row(51)
+@pytest.mark.parametrize("promise", ["availability", "latency", "freshness"])
+def test_each_promise_has_burn_rates_over_four_windows(promise: str) -> None:
+    rules = [
+        group for one in kind(objects(TOPOLOGY["everything"]), "PrometheusRule") for group in one["spec"]["groups"]
+    ]
+    burning = [rule["expr"] for group in rules for rule in group["rules"] if f'slo="{promise}"' in rule.get("expr", "")]
+    windows = {
+        (window, float(factor))
+        for expression in burning
+        for window, factor in re.findall(r"ratio_rate(\w+)\{[^}]*\} > ([\d.]+) \*", expression)
+    }
+    assert windows == {
+        ("1h", 14.4), ("5m", 14.4), ("6h", 6), ("30m", 6), ("1d", 3), ("2h", 3), ("3d", 1), ("6h", 1),
+    }  # fmt: skip
+
+
+@needs_helm
 @pytest.mark.row(58)
 def test_every_image_is_listed_for_those_who_mirror_them() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
