@@ -2,7 +2,7 @@
 
 The `xgboost` package imports scikit-learn and pandas where they are installed, and spends several times as long around
 a call for one row as the trees take. Here the package is only looked up, for the library that it carries, so a process
-that predicts imports none of that (docs/decisions/0012-xgboosts-own-library.md). Functions and their JSON are those of
+that predicts imports none of that (docs/decisions/0014-xgboosts-own-library.md). Functions and their JSON are those of
 XGBoost's C API: https://xgboost.readthedocs.io/en/stable/dev/group__c__api.html.
 """
 
