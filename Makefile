@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE := 1
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make run takes VENUE=binance|coinbase|kraken|simulated|replay SERIES=... and for the replay DATA=DIR START=DATE SPEED=N"
 	@echo "  and MONITORING=1, which runs Prometheus beside it"
