@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 1 where we are slower than promised."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of one shot")
+    parser.add_argument("--seconds", type=int, default=5, help="of one shot")
     options = parser.parse_args(arguments)
     if not can_measure():
         return 0

@@ -144,8 +144,8 @@ def _shoot(contender: Contender, connections: int, seconds: int) -> tuple[float,
     count = re.search(r"(\d+) requests in", said)
     assert rate is not None, said
     assert count is not None, said
-    answered = max(int(count[1]), 1)
-    return float(rate[1]), float(late[1]) * _UNITS[late[2]] if late else float("nan"), 1000 * spent / answered
+    cost = 1000 * spent / int(count[1]) if int(count[1]) else float("nan")
+    return float(rate[1]), float(late[1]) * _UNITS[late[2]] if late else float("nan"), cost
 
 
 def _processor_seconds(contender: Contender) -> float:
@@ -165,14 +165,13 @@ def memory(contender: Contender) -> float:
 
 
 def times(found: Found, faster: str, slower: str, connections: int) -> float:
-    """Return how many times as many answers one contender gives as another."""
-    # wrk counts whole answers only: of a slow server there may be none within a shot.
+    """Return how many times as many answers one contender gives as another, NaN where a shot was too short for one."""
     rate = found[slower, connections].rate
-    return found[faster, connections].rate / rate if rate else float("inf")
+    return found[faster, connections].rate / rate if rate else float("nan")
 
 
 def is_kept(promise: str, kept: bool) -> bool:
-    """Print whether a promise is kept; return it."""
+    """Print whether a promise is kept; return it. One about NaN is not: nothing was measured."""
     say(f"{'kept' if kept else 'NOT KEPT'}: {promise}")
     return kept
 
