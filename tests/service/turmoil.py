@@ -37,6 +37,7 @@ class World:
     database: Database
     versions: tuple[Version, Version]
     closed: int = _FIRST
+    stored: int = _FIRST
     kills: list[tuple[House, float]] = field(default_factory=list)
 
     @classmethod
@@ -52,13 +53,14 @@ class World:
     def close_candle(self) -> None:
         """Let time pass until the next candle has closed; what could not be written before is written with it."""
         self.closed += 1
-        newest = {series: candles[self.closed - 60 : self.closed] for series, candles in TRUTH.items()}
+        newest = {series: candles[self.stored - 1 : self.closed] for series, candles in TRUTH.items()}
         try:
             set_clock(self.database, newest[BTC].cutoff + timedelta(seconds=1))
             for series, candles in newest.items():
                 store(self.database, series, candles)
         except StoreUnavailable:
             return
+        self.stored = self.closed
 
     def change_champion(self) -> None:
         """Promote the version that does not answer."""
