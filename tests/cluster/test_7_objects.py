@@ -19,9 +19,11 @@ DEFINITIONS = {
 
 @pytest.fixture(scope="module")
 def dry() -> Rig:
-    """Return the namespace that the committed renderings name."""
+    """Return the namespace that the committed renderings name, with what admission looks up for a pod of its own."""
     rig = Rig("candlecast")
     rig.attempt("create", "namespace", "candlecast")
+    rig.attempt("create", "serviceaccount", "candlecast-test")
+    rig.attempt("create", "priorityclass", "low", "--value=1")
     return rig
 
 
@@ -32,7 +34,7 @@ def test_every_object_is_accepted(dry: Rig, topology: Path) -> None:
         pytest.skip(f"NOT TESTED: the cluster does not know {definition}; `cluster crds` tells it")
     options = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f")
     accepted, said = dry.attempt(*options, str(topology))
-    assert accepted, said
+    assert accepted, [line for line in said.splitlines() if not line.endswith("(server dry run)")]
 
 
 @pytest.mark.row(53)
