@@ -5,10 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from candlecast.api import Run
 from candlecast.candles import Candles, Interval, to_ms
 from candlecast.forecast import LEVELS, Forecast
 
 START = datetime(2025, 9, 1, tzinfo=UTC)
+
+
+def a_run(state: str, **known: object) -> Run:
+    """Return an asked-for ingestion of which nothing is known but its state and this."""
+    told = {"request_id": 7, "job": "ingestion", "parameters": {}, "done": 0, "failed": 0, "rows": 0, "log": []}
+    return Run.model_validate(dict.fromkeys(Run.model_fields) | told | {"state": state} | known)
 
 
 def make_candles(count: int, interval: Interval = Interval.M15, *, start: datetime = START, seed: int = 1) -> Candles:

@@ -27,7 +27,6 @@ from candlecast.api import (
     LedgerRow,
     LedgerRows,
     Problem,
-    Run,
     Runs,
     SeriesList,
     Shape,
@@ -37,6 +36,7 @@ from candlecast.client import ApiError, AsyncClient, Client, ServiceAway, Servic
 from candlecast.client import base as client_base
 from service.document import document
 from service.routes import create_api
+from tests.making import a_run
 
 NOW = datetime(2025, 10, 14, 16, 4, 12, tzinfo=UTC)
 SERIES = "binance:BTC-USDT:15m"
@@ -115,12 +115,6 @@ def forecast() -> LatestForecast:
     )
 
 
-def run(state: str = "queued") -> Run:
-    empty = dict.fromkeys(Run.model_fields)
-    known = {"request_id": 7, "job": "ingestion", "state": state, "parameters": {}, "done": 0, "failed": 0, "rows": 0}
-    return Run.model_validate(empty | known)
-
-
 def problem(status: int, code: str, **more: Any) -> Problem:
     return Problem(title="No", status=status, detail=f"{code}, do this", code=code, **more)
 
@@ -159,7 +153,7 @@ def test_candles_keep_their_columns(service: Service, client: Client) -> None:
 
 
 def test_run_is_asked_for_with_token_and_body(service: Service) -> None:
-    service.answer(run(), status=202)
+    service.answer(a_run("queued"), status=202)
     with Client(service.url, token="secret") as client:  # noqa: S106 - made up
         assert client.request_run("ingestion", [SERIES], START, END).request_id == 7
     method, path, _, headers, body = service.asked[0]
@@ -177,7 +171,7 @@ def test_token_is_not_sent_where_nothing_changes_and_never_printed(service: Serv
 
 
 def test_run_is_found_by_its_request(service: Service, client: Client) -> None:
-    service.answer(Runs(runs=[run("running")]))
+    service.answer(Runs(runs=[a_run("running")]))
     found = client.run(7)
     assert found is not None
     assert found.state == "running"

@@ -33,6 +33,7 @@ from candlecast.api import (
 )
 from candlecast.client import ApiError, Client, ServiceAway, TokenNeeded
 from candlecast.client import base as client_base
+from tests.making import a_run
 from tests.ui.making import (
     CUTOFF,
     NOW,
@@ -329,21 +330,6 @@ def test_pulse_asks_for_a_drawing_only_where_there_are_news() -> None:
     session = Session(snapshot=snapshot())
     assert 'data-news=""' in pulse(session, View())
     assert 'data-news="yes"' in pulse(session, View(), news=True)
-
-
-def a_run(state: str, request: int = 7) -> Run:
-    empty = dict.fromkeys(Run.model_fields)
-    known = {
-        "request_id": request,
-        "job": "ingestion",
-        "state": state,
-        "parameters": {},
-        "done": 0,
-        "failed": 0,
-        "rows": 0,
-        "log": [],
-    }
-    return Run.model_validate(empty | known)
 
 
 def follow(states: list[Run | int], **options: Any) -> list[str]:

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from candlecast.api import Point, Run, SeriesList, Skill
+from candlecast.api import Point, SeriesList, Skill
+from tests.making import a_run
 from tests.ui.making import (
     CUTOFF,
     MODEL,
@@ -283,7 +284,7 @@ def test_everything_from_outside_is_escaped() -> None:
         *everything(snapshot(baseline(), challenger=refused)),
         panels.notice(EVIL),
         plain_card(EVIL, EVIL, "en"),
-        runs.progress(a_run(message=EVIL, error=EVIL, job=EVIL), 1, "en"),
+        runs.progress(a_run("running", done=3, message=EVIL, error=EVIL, job=EVIL), 1, "en"),
     ]
     assert "<script" not in "".join(drawn)
     assert "&lt;script&gt;" in "".join(drawn)
@@ -302,24 +303,20 @@ def test_first_paint_before_any_answer_has_the_same_places() -> None:
     assert panels.chips(None, "en") == panels.banners(None, "en") == ""
 
 
-def a_run(**changes: object) -> Run:
-    empty = dict.fromkeys(Run.model_fields)
-    known = {
-        "request_id": 7,
-        "job": "ingestion",
-        "state": "running",
-        "parameters": {},
-        "done": 3,
-        "failed": 0,
-        "rows": 0,
-        "log": [],
-    }
-    return Run.model_validate(empty | known | changes)
-
-
 def test_run_says_what_it_does_how_far_it_is_and_how_long_it_takes() -> None:
     shown = runs.progress(
-        a_run(target=15, message="fetching", elapsed_seconds=12.0, rate=0.3, eta_seconds=48.0, rows=1200), 12, "en"
+        a_run(
+            "running",
+            done=3,
+            target=15,
+            message="fetching",
+            elapsed_seconds=12.0,
+            rate=0.3,
+            eta_seconds=48.0,
+            rows=1200,
+        ),
+        12,
+        "en",
     )
     said = text(shown)
     assert "Ingestion · running" in said
@@ -329,19 +326,19 @@ def test_run_says_what_it_does_how_far_it_is_and_how_long_it_takes() -> None:
 
 
 def test_run_that_does_not_know_its_end_shows_no_invented_share() -> None:
-    assert "max=" not in runs.progress(a_run(), 1, "en")
+    assert "max=" not in runs.progress(a_run("running", done=3), 1, "en")
 
 
 def test_failed_run_gives_the_error_and_the_way_out() -> None:
-    said = text(runs.progress(a_run(state="failed", error="no answer", error_code="venue_unavailable"), 3, "en"))
+    said = text(runs.progress(a_run("failed", done=3, error="no answer", error_code="venue_unavailable"), 3, "en"))
     assert "failed" in said
     assert "no answer" in said
     assert EN["remedy_venue_unavailable"] in said
 
 
 def test_waiting_run_asks_after_the_dispatcher_only_after_a_while() -> None:
-    assert "dispatcher" not in runs.progress(a_run(state="queued"), 5, "en")
-    assert "dispatcher" in runs.progress(a_run(state="queued"), 30, "en")
+    assert "dispatcher" not in runs.progress(a_run("queued"), 5, "en")
+    assert "dispatcher" in runs.progress(a_run("queued"), 30, "en")
 
 
 def test_parts_of_a_sentence_are_escaped() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from candlecast.api import Coverage, DayCoverage, LatestPrice, Run, SeriesList
+from tests.making import a_run
 from tests.ui.making import CUTOFF, NOW, SERIES, snapshot, state
 from ui import panels, stored
 from ui.markup import plain
@@ -53,16 +54,13 @@ def test_series_without_candles_and_stale_ones_say_so() -> None:
     assert "Empty" in said
 
 
-def a_run(**changes: object) -> Run:
-    known = dict.fromkeys(Run.model_fields) | {
-        "log": [], "id": 1, "job": "ingestion", "state": "failed", "parameters": {}, "done": 3, "failed": 1, "rows": 0,
-        "started_at": NOW, "error_code": "rate_limited", "error": "<b>slow</b>", "target": 4,
-    }  # fmt: skip
-    return Run.model_validate(known | changes)
+def failed_run(**changes: object) -> Run:
+    known = {"done": 3, "failed": 1, "target": 4, "started_at": NOW}
+    return a_run("failed", **known | {"error_code": "rate_limited", "error": "<b>slow</b>"} | changes)
 
 
 def test_failed_run_says_what_went_wrong_and_the_way_out() -> None:
-    said = stored.runs_panel((a_run(),), snapshot(), "en")
+    said = stored.runs_panel((failed_run(),), snapshot(), "en")
     assert "&lt;b&gt;slow" in said
     assert "Ask again in a few minutes" in said
     assert "3 / 4, 1 failed" in plain(said)
@@ -71,7 +69,7 @@ def test_failed_run_says_what_went_wrong_and_the_way_out() -> None:
 
 def test_newest_lines_of_the_log_are_beside_the_run() -> None:
     line = {"at": NOW, "level": "warning", "message": "page 3 <script>"}
-    said = stored.runs_panel((a_run(log=[line]), a_run()), snapshot(), "en")
+    said = stored.runs_panel((failed_run(log=[line]), failed_run()), snapshot(), "en")
     assert said.count("<details") == 1
     assert "page 3 &lt;script&gt;" in said
 
