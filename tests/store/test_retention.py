@@ -136,8 +136,7 @@ def test_pruned_runs_still_count(database: Database) -> None:
 
 
 def run_counts(database: Database) -> dict[tuple[str, str], int]:
-    state = read_state(database, [SERIES], [1])
-    return {(one.job, one.state): one.runs for one in state.jobs}
+    return dict(read_state(database, [SERIES]).jobs.runs)
 
 
 def insert_report(database: Database, html: str, run_id: int | None = None) -> None:
