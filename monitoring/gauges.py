@@ -11,6 +11,7 @@ from candlecast import metrics
 from candlecast.api import ScheduledJob
 from candlecast.candles import Interval, Series
 from candlecast.drift import DriftSummary
+from candlecast.errors import RateLimited, RestrictedLocation, VenueUnavailable
 from candlecast.forecast import INTERVALS
 from candlecast.metrics import Measured
 from candlecast.store.sources import SourceStatus
@@ -24,6 +25,7 @@ Told = Iterator[tuple[Measured, Values]]
 _ENDED = ("succeeded", "failed", "cancelled")
 _DECISIONS = ("promoted", "refused")
 _JOBS: tuple[str, ...] = get_args(ScheduledJob)
+_OF_VENUES = (VenueUnavailable, RateLimited, RestrictedLocation)
 
 _WINDOWS = ("24h", "7d", "30d")
 _COLUMNS = 10
@@ -86,7 +88,9 @@ def _jobs(state: State) -> Told:
     yield metrics.JOB_DURATION, {(job,): one.seconds for job, one in successes.items()}
     yield metrics.JOB_ROWS, {(job,): float(one.rows) for job, one in successes.items()}
     yield metrics.JOB_RUNS, {(job, end): float(runs.get((job, end), 0)) for job in _JOBS for end in _ENDED}
-    yield metrics.JOB_FAILURES, {key: float(count) for key, count in state.jobs.failures.items() if key[0] in _JOBS}
+    none = {("ingestion", error.named()): 0 for error in _OF_VENUES}
+    failures = {**none, **{key: count for key, count in state.jobs.failures.items() if key[0] in _JOBS}}
+    yield metrics.JOB_FAILURES, {key: float(count) for key, count in failures.items()}
     yield metrics.JOB_RUNNING, {(job,): float(runs.get((job, "running"), 0) > 0) for job in _JOBS}
     yield metrics.QUEUE_DEPTH, {(job,): float(waiting.get(job, 0)) for job in _JOBS}
 

@@ -59,7 +59,7 @@ def prometheus(installation: Installation, tmp_path_factory: pytest.TempPathFact
     if not _reachable(targets[0]["targets"][0]):
         pytest.skip("NOT TESTED: pods cannot be reached from here; run this inside the cluster's network")
     config = {
-        "global": {"scrape_interval": f"{INTERVAL}s"},
+        "global": {"scrape_interval": f"{INTERVAL}s", "evaluation_interval": f"{INTERVAL}s"},
         "rule_files": [str(ROOT / "monitoring/prometheus/rules/*.yaml")],
         "scrape_configs": [{"job_name": "candlecast", "static_configs": targets}],
     }
@@ -103,6 +103,7 @@ def _targets(rig: Rig, component: str, port: int) -> list[dict[str, Any]]:
                 "namespace": rig.namespace,
                 "pod": pod["metadata"]["name"],
                 "service": f"{rig.release}-{component}",
+                "release": rig.release,
             },
         }
         for pod in rig.pods(component)
@@ -123,7 +124,10 @@ def _queries(namespace: str) -> list[str]:
     for file in sorted(Path(ROOT / "monitoring/grafana/dashboards").glob("*.json")):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
             queries += [target["expr"] for target in panel.get("targets", ())]
-    return [one.replace("$namespace", namespace).replace("$__rate_interval", "1m") for one in queries]
+    variables = {"$namespace": namespace, "$release": ".*", "$__rate_interval": "1m"}
+    for variable, value in variables.items():
+        queries = [query.replace(variable, value) for query in queries]
+    return queries
 
 
 def _query(prometheus: str, expression: str) -> list[dict[str, Any]]:

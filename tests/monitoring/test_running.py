@@ -18,6 +18,7 @@ from tests.monitoring.watched import DASHBOARDS, panels, prometheus, query, requ
 from tests.monitoring.world import BTC, ETH, Exporter, exporting, fill, parse, value
 from tests.service.house import House, body, service_environment, serving, wait_until_ready, walk
 from tests.waiting import eventually
+from tools.draw_dashboards import draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def test_every_panel_recording_rule_and_selector_finds_data(
         _check_resources(stack.house)
         _fail_once(stack.house)
         eventually(lambda: _none_is_empty(stack), 120)
+        _check_drawings(stack)
         exposed = {name for one in (stack.house, stack.exporter) for name, _ in parse(_fresh(one.http))}
         assert {name for name in exposed if not name.endswith("_created")} == metrics.sample_names()
         stages = {dict(labels)["stage"] for name, labels in parse(_fresh(stack.house.http)) if "stage_" in name}
@@ -124,6 +126,16 @@ def _check_resources(house: House) -> None:
     samples = parse(_fresh(house.http))
     assert value(samples, "candlecast_process_cpu_seconds_total") >= shown
     assert value(samples, "candlecast_process_newest_start_timestamp_seconds") > started
+
+
+def _check_drawings(stack: Stack) -> None:
+    """Every panel is drawn once, with its curves."""
+    for name, dashboard in DASHBOARDS.items():
+        page = draw(dashboard, stack.prometheus, 60)
+        titles = " ".join(note.text for note in page.layout.annotations)
+        assert all(f"<b>{panel['title']}</b>" in titles for panel in panels(name))
+        assert len({curve.xaxis for curve in page.data}) == len(panels(name))
+        assert all(len(curve.x) == len(curve.y) > 0 for curve in page.data)
 
 
 def _fresh(http: httpx.Client) -> str:
