@@ -28,7 +28,7 @@ def test_compose_describes_the_whole_product() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     default = {name for name, service in services.items() if "profiles" not in service}
     assert default == {"postgres", "migrate", "dispatcher", "service", "ui"}
-    assert services.keys() - default == {"exporter", "prometheus", "grafana"}
+    assert services.keys() - default == {"alertmanager", "exporter", "grafana", "prometheus"}
     variables = {name for service in services.values() for name in service.get("environment", ())}
     known = {f"CANDLECAST_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in variables if name.startswith("CANDLECAST_")} <= known
