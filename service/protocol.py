@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with an end to what it reads of a request before any of our code sees it."""
+"""uvicorn's HTTP protocol with an end to what it reads of requests before any of our code sees them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ MOST_HEADERS = 100
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 20.0
 
+_PIECE = 8 * 1024
+"""Bytes that are parsed at a stretch. What a caller sends beyond that waits until its earlier requests are answered: as
+requests it would take a hundred times the memory."""
+
 _LINGER_SECONDS = 2.0
 
 
@@ -26,6 +30,8 @@ class BoundedProtocol(HttpToolsProtocol):
     else.
     """
 
+    _held = b""  # received, and not parsed yet
+    _parsing = False
     _awaited = True  # a head, or what remains of one
     _unfinished = 0  # bytes received since the head began
     _received = 0  # bytes of the piece that is being parsed
@@ -86,6 +92,34 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrives, as long as it may be a request that is read."""
+        if self._held:
+            self._held += data
+            self.flow.pause_reading()  # whoever awaits a body lets the reading go on
+        elif len(data) <= _PIECE:
+            self._parse(data)
+        else:
+            self._held = data
+            self._parse_held()
+
+    def on_response_complete(self) -> None:
+        """Go on with what was held back."""
+        super().on_response_complete()
+        if self._held and not self._parsing and not self.transport.is_closing():
+            self._parse_held()
+
+    def _parse_held(self) -> None:
+        """Parse until there is a request that waits for an answer to another; read nothing more before that is over."""
+        self._parsing = True
+        while self._held and not self._refused and not self.pipeline:
+            piece, self._held = self._held[:_PIECE], self._held[_PIECE:]
+            self._parse(piece)
+        self._parsing = False
+        if self._refused:
+            self._held = b""
+        elif self._held:
+            self.flow.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
         if self._refused:
             return
         self._received, self._ended = len(data), False
@@ -110,7 +144,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._awaited and self._seen:
             self._refuse(TooSlow(f"the headers did not arrive within {HEAD_SECONDS:.0f} seconds; send them again"))
             return
-        self._seen = self._awaited
+        # While something is held back, it is not the caller who is late.
+        self._seen = self._awaited and not self._held
         self._watch_heads()
 
     def _stop_watching(self) -> None:
