@@ -64,7 +64,7 @@ def create_app(connect: Callable[[str | None], Client], dashboards: str | None =
         theme=theme,
         css=(_STATIC / "screen.css").read_text(encoding="utf-8"),
         # Gradio repeats what it is given as `css` below its own container, where the palette's class would not count.
-        head=f"<style>{css_properties()}</style><script>{script}</script>",
+        head=f"{_early()}<style>{css_properties()}</style><script>{script}</script>",
         favicon_path=str(_STATIC / "favicon.svg"),
         footer_links=[],
         run_history=False,
@@ -72,6 +72,12 @@ def create_app(connect: Callable[[str | None], Client], dashboards: str | None =
     )
     assert isinstance(mounted, FastAPI)  # noqa: S101 - gradio's own annotation is wider
     return mounted
+
+
+def _early() -> str:
+    """Return links for what draws the chart: the browser would ask for its megabytes only when the page is built."""
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return "".join(f'<link rel="modulepreload" href="./assets/{one.name}">' for one in assets.glob("PlotlyPlot-*.js"))
 
 
 class Page:

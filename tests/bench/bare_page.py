@@ -6,6 +6,8 @@ import sys
 
 import gradio as gr
 import plotly.graph_objects as go  # type: ignore[import-untyped]  # plotly 5 ships no types
+import uvicorn
+from fastapi import FastAPI
 
 COUNT = 60
 
@@ -28,4 +30,6 @@ def page() -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    page().launch(server_name="127.0.0.1", server_port=int(sys.argv[1]), quiet=True)
+    # Not `launch`, which gives up where the machine is too busy to answer it at once.
+    app = gr.mount_gradio_app(FastAPI(), page(), path="/")
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)

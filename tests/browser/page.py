@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, sync_playwright
 
+from tests.programs import ROOT
+
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -33,6 +35,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PICTURES = Path(os.environ.get("CANDLECAST_PICTURES") or ROOT / "var" / "screenshots")
+"""Where what a browser saw is kept, to be looked at by people."""
 _CHART = "#chart .js-plotly-plot .main-svg"
 _LOCAL = ("data", "blob")
 
@@ -46,6 +50,8 @@ class Screen:
     host: str
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    policy: str | None = None
+    """The Content-Security-Policy that the page came with."""
 
     def watch(self) -> None:
         """Note console errors, uncaught exceptions, failed answers and requests to any other host from now on."""
@@ -117,7 +123,8 @@ def open_page(
             )
             screen = Screen(context.new_page(), pictures, urlsplit(url).netloc)
             screen.watch()
-            screen.page.goto(url)
+            answer = screen.page.goto(url)
+            screen.policy = answer.header_value("content-security-policy") if answer else None
             yield screen
         finally:
             browser.close()

@@ -1,22 +1,21 @@
 """The page in a real browser, over the whole product as `make run` starts it, on replayed real candles."""
 
+import re
 import sys
 from pathlib import Path
 
+import gradio as gr
 import httpx
-import pytest
-from axe_playwright_python.sync_playwright import Axe
 
+from candlecast.client import Client
 from tests.browser.conftest import House, clean_environment
-from tests.browser.page import Screen, open_page
-from tests.programs import ROOT, free_port, running
+from tests.browser.page import PICTURES, Screen, open_page
+from tests.programs import free_port, running
 from tests.shared import requires_shared
 from tests.waiting import eventually
-from ui.page import TABS
+from ui.app import Page
 
 pytestmark = requires_shared
-
-PICTURES: Path = ROOT / "var" / "screenshots"
 
 
 def cutoff(screen: Screen) -> str:
@@ -129,16 +128,6 @@ def test_own_candles_are_understood_before_they_are_used_and_get_a_forecast(scre
         assert screen.complaints == []
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_no_tab_has_a_barrier_that_axe_calls_serious(screen_url: str, tab: str) -> None:
-    with open_page(f"{screen_url}?tab={tab}", PICTURES) as screen:
-        eventually(lambda: screen.page.locator("h1:visible").count() == 1)
-        found = Axe().run(screen.page, options={"resultTypes": ["violations"]}).response["violations"]
-        bad = [one for one in found if one["impact"] in ("serious", "critical")]
-        assert not bad, "; ".join(f"{one['id']}: {one['nodes'][0]['html']}" for one in bad)
-        assert screen.complaints == []
-
-
 def test_a_link_opens_a_tab_and_the_address_follows_the_reader(screen_url: str) -> None:
     with open_page(f"{screen_url}?tab=data&series=replay:BTC-USDT:15m", PICTURES) as screen:
         eventually(lambda: screen.page.locator("#data-series").is_visible())
@@ -180,6 +169,46 @@ def test_page_rests_while_nobody_looks_and_refreshes_at_once_when_somebody_does(
         page.evaluate("window.away = false")
         page.clock.fast_forward(1_000)
         eventually(lambda: page.evaluate("window.pressed") == 1)
+
+
+def price_range(screen: Screen) -> list[float]:
+    """Return the prices between which the chart is drawn."""
+    found: list[float] = screen.page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.yaxis.range")
+    return found
+
+
+def test_chart_changes_with_its_switches_and_a_zoom_is_taken_back(screen_url: str) -> None:
+    with open_page(screen_url, PICTURES) as screen:
+        page, boxes = screen.page, screen.page.locator("#chart .boxlayer path.box")
+        screen.wait_for_chart()
+        eventually(lambda: boxes.count() > 0)
+        page.get_by_label("Line", exact=True).check()
+        eventually(lambda: boxes.count() == 0)
+        page.get_by_label("Candles", exact=True).check()
+        eventually(lambda: boxes.count() > 0)
+        home = eventually(lambda: price_range(screen))
+        plot = page.locator("#chart .nsewdrag").first.bounding_box()
+        assert plot is not None
+        page.mouse.move(plot["x"] + 100, plot["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(plot["x"] + 300, plot["y"] + 160, steps=4)
+        page.mouse.up()
+        eventually(lambda: price_range(screen)[1] - price_range(screen)[0] < 0.8 * (home[1] - home[0]))
+        page.locator("#reset").click()
+        eventually(lambda: price_range(screen)[1] - price_range(screen)[0] > 0.8 * (home[1] - home[0]))
+        assert screen.complaints == []
+
+
+def test_every_button_of_the_page_is_pressed_by_a_test_here() -> None:
+    page = Page(lambda token: Client("http://127.0.0.1:9", token))
+    buttons = {
+        one.elem_id
+        for one in page.blocks.blocks.values()
+        if isinstance(one, gr.Button) and "unpressed" not in one.elem_classes
+    }
+    pressed = set(re.findall(r'locator\("#([\w-]+)"\)\.click\(\)', Path(__file__).read_text(encoding="utf-8")))
+    assert len(buttons) > 5
+    assert not buttons - pressed
 
 
 def versions(house: House) -> list[str]:
