@@ -37,13 +37,18 @@ def rig() -> Rig:
 
 @pytest.fixture(scope="session")
 def installation(rig: Rig) -> Iterator[Installation]:
-    """Install the chart as a newcomer would, and wait for the first forecast."""
-    for namespace in (NAMESPACE, CALLERS):
-        Rig(namespace).fresh_namespace()
+    """Install the chart as a newcomer would, and wait for the first forecast.
+
+    CANDLECAST_KEEP leaves the installation behind, CANDLECAST_REUSE goes on with one that was left.
+    """
     caller = Caller(Rig(CALLERS), rig.address("service", 3000))
-    caller.start()
     begin = time.monotonic()
-    rig.helm("install", rig.release, "helm/candlecast", "--values", VALUES)
+    if not os.environ.get("CANDLECAST_REUSE"):
+        for namespace in (NAMESPACE, CALLERS):
+            Rig(namespace).fresh_namespace()
+        caller.start()
+        begin = time.monotonic()
+        rig.helm("install", rig.release, "helm/candlecast", "--values", VALUES)
     first = caller.wait_for_forecast(300)
     yield Installation(rig, caller, begin, time.monotonic() - begin, first)
     if not os.environ.get("CANDLECAST_KEEP"):
