@@ -22,6 +22,8 @@ def _run(command: str, settings: Settings) -> int:
         from monitoring.exporter import export
 
         return export(settings)
+    # pandas imports it wherever it is installed; nothing here needs it, nor its 40 MiB.
+    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]  # None is Python's own way to say "not here"
     from monitoring.job import watch_drift
 
     return run_job("drift", settings, lambda run: watch_drift(run, settings))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from tests.programs import ROOT
 from tests.service.house import NOON, set_clock, store, walk
 
 ROWS, COLUMNS = 5000, 50
-MOST_SECONDS, MOST_MEBIBYTES = 1.0, 400
+MOST_SECONDS, MOST_MEGABYTES = 1.0, 400
 
 _BASES = ("BTC", "ETH", "SOL", "BNB", "XRP")
 _DAYS, _LEARNED = 90, timedelta(days=12)
@@ -54,14 +55,22 @@ def fill(database: Database, interval: Interval) -> str:
 
 
 def watch(environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run `python -m monitoring drift`; return its seconds and the most MiB that it ever held. Raise where it fails."""
-    start = time.perf_counter()
+    """Run `python -m monitoring drift`; return its seconds and the most MB that it ever held. Raise where it fails."""
+    start, peak = time.perf_counter(), 0
     process = subprocess.Popen([sys.executable, "-m", "monitoring", "drift"], cwd=ROOT, env=dict(environment))
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    # Not what the system says of ended children: there the memory of whoever started it counts as its own.
+    while process.poll() is None:
+        with suppress(OSError):
+            peak = max(peak, _most_kibibytes(process.pid))
+        time.sleep(0.1)
     if process.returncode:
         raise RuntimeError(f"the drift job ended with {process.returncode}; its log is above")
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    return time.perf_counter() - start, peak * 1024 / 1e6
+
+
+def _most_kibibytes(process: int) -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) if found else 0
 
 
 def _promote(database: Database, candles: Mapping[Series, Candles]) -> None:
@@ -107,10 +116,10 @@ def main() -> int:
     scores, page = _compare(options.rounds)
     _say(f"{ROWS:,} x {COLUMNS}: scores {scores:.2f} s, with the page {page:.2f} s")
     seconds, peak = _job(Interval.M5)
-    _say(f"drift job, five symbols at 5m: {seconds:.1f} s, at most {peak:.0f} MiB")
+    _say(f"drift job, five symbols at 5m: {seconds:.1f} s, at most {peak:.0f} MB")
     promises = {
         f"scores of {ROWS:,} x {COLUMNS} below {MOST_SECONDS:g} s": scores < MOST_SECONDS,
-        f"the job below {MOST_MEBIBYTES} MiB": peak < MOST_MEBIBYTES,
+        f"the job below {MOST_MEGABYTES} MB": peak < MOST_MEGABYTES,
     }
     for promise, kept in promises.items():
         _say(f"{'kept' if kept else 'NOT KEPT'}: {promise}")

@@ -231,14 +231,14 @@ def test_calibration_comes_back_as_it_was_written(database: Database) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_job_never_holds_400_mebibytes(database: Database, environment: dict[str, str]) -> None:
+def test_job_never_holds_400_megabytes(database: Database, environment: dict[str, str]) -> None:
     series = bench.fill(database, Interval.M5)
     _, peak = bench.watch(environment | {"CANDLECAST_SERIES": series})
     (report,) = _reports(database)
     assert report.has_page
     assert report.summary.calibration is not None
     assert "p_up_1" in report.summary.columns
-    assert peak < bench.MOST_MEBIBYTES
+    assert peak < bench.MOST_MEGABYTES
 
 
 def test_scores_are_kept_for_ever_and_pages_for_a_while(database: Database) -> None:
