@@ -68,11 +68,11 @@ def progress(run: Run, waited: float, language: Language, longest: float = LONGE
 
 
 def log_tail(run: Run, language: Language) -> str:
-    """Return the newest lines that a run logged, folded away; nothing where there are none.
+    """Return the newest lines that a run logged, folded away; nothing where there are none beside its message.
 
     They are what the job wrote, in its own language, at times of the wall clock.
     """
-    if not run.log:
+    if all(line.message == run.message for line in run.log):
         return ""
     lines = "\n".join(f"{line.at:%H:%M:%S} {line.level:7} {line.message}" for line in run.log)
     summary = f"<summary>{escape(words(language)['run_log'])}</summary>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from itertools import groupby
+from urllib.parse import urlencode
 
 from candlecast.api import Coverage, DayCoverage, LedgerRow, Run, SeriesState
 from candlecast.candles import Interval, from_ms
@@ -158,6 +159,10 @@ def _key_mark(kind: str) -> str:
     )
 
 
+_RESULTS = {"training": "models", "drift": "drift"}
+"""Job and the tab that shows what it made."""
+
+
 def runs_panel(runs: tuple[Run, ...], snapshot: Snapshot | None, language: Language) -> str:
     """Return the newest runs: what, who asked, when, how long, how much, and how it ended with the way out."""
     say = words(language)
@@ -176,7 +181,7 @@ def _run(run: Run, snapshot: Snapshot, language: Language) -> list[str]:
         steps += f", {say['run_failed_steps'].format(n=number(run.failed, 0, language))}"
     return [
         escape(say.get(f"job_{run.job}", run.job)),
-        _outcome(run, language),
+        _outcome(run, snapshot, language),
         escape(run.requested_by or say["data_schedule"]),
         # Runs happen in wall time, whatever the venue's clock says.
         escape(when(at, snapshot.taken_at.astimezone(snapshot.zone), language)) if at else NOTHING,
@@ -186,7 +191,7 @@ def _run(run: Run, snapshot: Snapshot, language: Language) -> list[str]:
     ]
 
 
-def _outcome(run: Run, language: Language) -> str:
+def _outcome(run: Run, snapshot: Snapshot, language: Language) -> str:
     say = words(language)
     tone = {"failed": "bad", "succeeded": "good"}.get(run.state, "")
     lines = [line for line in (run.message, run.error if run.error != run.message else None) if line]
@@ -194,7 +199,16 @@ def _outcome(run: Run, language: Language) -> str:
         lines.append(remedy)
     drawn = "".join(f"<p>{escape(told(line, language))}</p>" for line in lines)
     state = f'<b class="{tone}">{escape(say[f"state_{run.state}"])}</b>'
-    return f'<div class="outcome">{state}{drawn}{log_tail(run, language)}</div>'
+    return f'<div class="outcome">{state}{drawn}{_result(run, snapshot, language)}{log_tail(run, language)}</div>'
+
+
+def _result(run: Run, snapshot: Snapshot, language: Language) -> str:
+    """Return a link to where stands what a run has made."""
+    tab = _RESULTS.get(run.job)
+    if tab is None or run.state != "succeeded":
+        return ""
+    address = "?" + urlencode({"series": snapshot.series or "", "tab": tab})
+    return f'<p><a href="{escape(address)}">{escape(words(language)[f"data_to_{tab}"])}</a></p>'
 
 
 def candles_panel(snapshot: Snapshot | None, language: Language) -> str:

@@ -74,6 +74,18 @@ def test_newest_lines_of_the_log_are_beside_the_run() -> None:
     assert "page 3 &lt;script&gt;" in said
 
 
+def test_line_that_only_repeats_the_message_is_no_log() -> None:
+    line = {"at": NOW, "level": "info", "message": "3 new candles"}
+    assert "<details" not in stored.runs_panel((failed_run(message="3 new candles", log=[line]),), snapshot(), "en")
+
+
+@pytest.mark.parametrize(("job", "tab"), [("training", "models"), ("drift", "drift"), ("ingestion", None)])
+def test_run_leads_to_what_it_has_made(job: str, tab: str | None) -> None:
+    said = stored.runs_panel((a_run("succeeded", job=job),), snapshot(), "en")
+    assert (f"tab={tab}" in said) == (tab is not None)
+    assert f"tab={tab}" not in stored.runs_panel((a_run("failed", job=job),), snapshot(), "en")
+
+
 def test_nothing_yet_is_said_in_every_panel() -> None:
     bare = snapshot(candles=None, ledger=(), listing=SeriesList(series=[], horizons=[1]))
     assert "No series yet" in stored.series_panel(bare, {}, "en")
