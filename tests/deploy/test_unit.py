@@ -36,6 +36,7 @@ def test_every_template_has_a_unit_test() -> None:
     assert templates - tested == set()
 
 
+@pytest.mark.slow
 @pytest.mark.row(12)
 def test_every_value_is_set_by_a_unit_test_or_a_topology() -> None:
     values = set(_leaves(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))))
