@@ -31,7 +31,7 @@ ARG PIP_TRUSTED_HOST
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/candlecast
-COPY tools/requirements-image.txt .
+COPY tools/requirements-image.txt tools/install-packages ./
 RUN python -m venv /build/venv \
  && /build/venv/bin/pip install --require-hashes --no-deps -r requirements-image.txt
 
@@ -43,38 +43,38 @@ RUN /build/venv/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel 
 
 FROM builder AS ingestion-packages
 COPY ingestion_job/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl
 
 FROM builder AS training-packages
 COPY training/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl
 
 FROM builder AS ui-packages
 COPY ui/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl
 
 FROM builder AS monitoring-packages
 COPY monitoring/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl
 
 FROM builder AS dispatcher-packages
 COPY dispatcher/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl
 
 # The service's code comes from the Bento; of our wheel only the metadata stays, which tells the version.
 FROM builder AS service-packages
 COPY service/requirements.txt .
-RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --require-hashes --no-deps -r requirements.txt
+RUN ./install-packages requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/venv/bin/pip --python /opt/candlecast/bin/python install --no-index --no-deps /wheel/*.whl \
  && rm -r /opt/candlecast/lib/python3.*/site-packages/candlecast

@@ -89,7 +89,8 @@ IMAGES := ingestion training service ui monitoring
 INDEX := $(foreach v,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(v)),--build-arg $(v)))
 
 .PHONY: images
-images: sbom $(IMAGES:%=image-%) ## Build all images and say what is in them; ENGINE= REGISTRY= TAG= BASE=
+images: sbom $(IMAGES:%=image-%) ## Build all images, say what is in them and how large they are; ENGINE= REGISTRY= TAG= BASE=
+	-@$(PYTHON) -m tools.image_sizes $(if $(CLUSTER),podman,$(ENGINE)) $(BASE) $(IMAGES:%=$(REGISTRY)/candlecast/%:$(TAG))
 
 .PHONY: push
 push: ## Push the images that `make images` built: make images push REGISTRY=registry.example.com/me TAG=1

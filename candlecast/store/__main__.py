@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,6 +102,11 @@ def _verify(database: Database) -> tuple[dict[str, object], int]:
 
 
 def _export(options: argparse.Namespace, database: Database) -> int:
+    if find_spec("pyarrow") is None:
+        raise ConfigurationError(
+            "exports need pyarrow, which is not installed here; in a cluster the service and training images have it, "
+            "elsewhere pip install 'candlecast[serve]'"
+        )
     from candlecast.store.files import encode
 
     bounds: dict[str, Any] = {name: _moment(name, getattr(options, name)) for name in ("start", "end")}

@@ -218,6 +218,14 @@ def test_an_export_that_fails_leaves_nothing_and_spares_what_was_there(
     assert out.read_text() == "what was there"
 
 
+def test_without_pyarrow_the_images_that_have_it_are_named(spoken: Database, environment: dict[str, str]) -> None:
+    without = "import sys; sys.modules['pyarrow'] = None; from candlecast.store.__main__ import main; sys.exit(main())"
+    line = [sys.executable, "-c", without, "export", "candles", "--series", str(SERIES), "--out", "-"]
+    ended = subprocess.run(line, env=environment, capture_output=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (78, b"")
+    assert b"exports need pyarrow, which is not installed here" in ended.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_named(spoken: Database, environment: dict[str, str]) -> None:
     ended = command(environment, "candles", "--series", str(SERIES), "--out", os.devnull + "/x.csv")
     assert ended.returncode == 78
