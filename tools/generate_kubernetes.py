@@ -82,6 +82,10 @@ _NAMES = {"type": "array", "items": {"type": "string"}}
 _SECONDS = {"type": "integer", "minimum": 1}
 
 # What the values themselves do not say about their kind, by dotted path or by `*.key`.
+# What `helm --set` is given as 0.1 arrives as text.
+_PERCENT: Schema = {
+    "type": ["number", "string"], "exclusiveMinimum": 0, "exclusiveMaximum": 100, "pattern": "^[0-9]{1,2}([.][0-9]+)?$",
+}  # fmt: skip
 _RULES: dict[str, Schema] = {
     "*.affinity": {"type": "object"},
     "*.annotations": _TEXTS,
@@ -135,6 +139,7 @@ _RULES: dict[str, Schema] = {
     "migrations.mode": {"enum": ["job", "none"]},
     "migrations.ttlSecondsAfterFinished": {"type": ["integer", "null"], "minimum": 0},
     "migrations.waitSeconds": _SECONDS,
+    **{f"rules.errorBudgets.{objective}": _PERCENT for objective in ("availability", "latency", "freshness")},
     "rules.mode": {"enum": ["auto", "always", "never"]},
     "rules.overrides": {
         "type": "object",

@@ -195,6 +195,23 @@ def test_each_promise_has_burn_rates_over_four_windows(promise: str) -> None:
 
 
 @needs_helm
+@pytest.mark.row(51)
+def test_what_is_promised_is_a_value() -> None:
+    given = ("--values", str(TOPOLOGY["everything"]), "--set", "rules.errorBudgets.availability=0.1")
+    groups = [group for one in kind(helm(*given), "PrometheusRule") for group in one["spec"]["groups"]]
+    alerts = [rule for group in groups for rule in group["rules"] if rule.get("alert", "").endswith("BudgetBurns")]
+    budgets = {rule["alert"]: set(re.findall(r"> [\d.]+ \* ([\d.]+)", rule["expr"])) for rule in alerts}
+    told = {rule["alert"]: re.findall(r"([\d.]+%) is what", rule["annotations"]["description"]) for rule in alerts}
+    assert budgets == {
+        "CandlecastAvailabilityBudgetBurns": {"0.001"},
+        "CandlecastLatencyBudgetBurns": {"0.01"},
+        "CandlecastFreshnessBudgetBurns": {"0.01"},
+    }
+    assert told["CandlecastAvailabilityBudgetBurns"] == ["0.1%"]
+    assert told["CandlecastLatencyBudgetBurns"] == ["1%"]
+
+
+@needs_helm
 @pytest.mark.row(58)
 def test_every_image_is_listed_for_those_who_mirror_them() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
