@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from tests.cluster.conftest import Installation
-from tests.cluster.rig import Caller, Rig, outcome, until
+from tests.cluster.rig import VALUES, Caller, Rig, outcome, until
 
 PATH = "/v1/forecasts/latest"
 
@@ -22,13 +23,27 @@ def test_a_pod_deleted_under_load_costs_no_reader_an_error(installation: Install
     until(lambda: _ready(rig) >= 2, 120, "second replica")
 
 
-@pytest.mark.row(32, 38)
+@pytest.mark.row(38)
+def test_an_eviction_under_load_costs_no_reader_an_error(installation: Installation, caller: Caller) -> None:
+    rig = installation.rig
+    load = caller.load(PATH, seconds=40, threads=2, most=6000)
+    name = rig.pod("service")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": rig.namespace}}
+    path = f"/api/v1/namespaces/{rig.namespace}/pods/{name}/eviction"
+    rig.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    _all_good(outcome(load))
+    until(lambda: _ready(rig) >= 2, 120, "second replica")
+
+
+@pytest.mark.row(9, 32, 38)
 def test_the_autoscaler_follows_the_load_up_and_down(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
     until(lambda: _cpu_known(rig), 120, "processor time of the service")
     until(lambda: _replicas(rig) == 2, 180, "two replicas at rest")
     load = caller.load(PATH, seconds=90, threads=8, most=60000)
     up = until(lambda: _replicas(rig) > 2, 85, "third replica")
+    rig.helm("upgrade", rig.release, "helm/candlecast", "--values", VALUES)
+    assert rig.get("deployment", f"{rig.release}-service")["spec"]["replicas"] > 2
     _all_good(outcome(load))
     down = until(lambda: _replicas(rig) == 2, 300, "return to two replicas")
     print(f"up after {up:.0f} s, down {down:.0f} s after the load")  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
@@ -52,9 +53,10 @@ def test_without_postgres_old_pods_answer_and_a_new_one_is_not_ready(
     database = f"statefulset/{rig.release}-database"
     until(lambda: len(rig.pods("service")) >= 2, 120, "two replicas")
     (kept, *others) = [pod["metadata"]["name"] for pod in rig.pods("service")]
-    load = caller.load(PATH, seconds=90, threads=2, most=9000)
+    load = caller.load(PATH, seconds=120, threads=2, most=12000)
     rig.kubectl("scale", database, "--replicas=0")
     until(lambda: not rig.pods("database"), 60, "end of Postgres")
+    away = time.monotonic()
     rig.kubectl("delete", "pod", others[0], "--wait=false")
 
     def is_not_ready() -> bool:
@@ -62,12 +64,17 @@ def test_without_postgres_old_pods_answer_and_a_new_one_is_not_ready(
         return bool(new) and not _is_ready(new[0])
 
     until(is_not_ready, 60, "new pod that is not ready")
+    assert _stale(caller) == {True}
+    kept_pod = next(pod for pod in rig.pods("service") if pod["metadata"]["name"] == kept)
+    assert _is_ready(kept_pod)
+    until(lambda: time.monotonic() - away > 60, 61, "minute without Postgres")
     rig.kubectl("scale", database, "--replicas=1")
     seen = outcome(load)
     print(seen)  # noqa: T201
     assert seen["errors"] == {}
     assert seen["statuses"] == {"200": seen["requests"]}
     until(lambda: all(_is_ready(pod) for pod in rig.pods("service")), 240, "readiness of all")
+    until(lambda: _stale(caller) == {False}, 240, "forecasts that are up to date")
 
 
 def _exit_codes(rig: Rig, job: str) -> list[int]:
@@ -86,6 +93,10 @@ def _age(caller: Caller, series: str) -> float:
     """Return how many seconds of the venue's clock have passed since the newest candle closed."""
     (row,) = [one for one in caller.get("/v1/series")["series"] if one["series"] == series]
     return float(row["age_seconds"])
+
+
+def _stale(caller: Caller) -> set[bool]:
+    return {one["stale"] for one in caller.get(PATH)["forecasts"]}
 
 
 def _interval(series: str) -> int:
