@@ -139,7 +139,7 @@ cluster-install: ## Install the trial into the current cluster, with candles of 
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.ready ## Try the chart on a real cluster: KUBECONFIG whose nodes have the images, or CLUSTER=
-	$(if $(CLUSTER),tests/cluster/images $(CLUSTER))
+	$(if $(CLUSTER),tests/cluster/images $(CLUSTER) && tests/cluster/previous-images $(CLUSTER))
 	CANDLECAST_TEST_CLUSTER=1 $(if $(CLUSTER),$(CLUSTER) run) $(BIN)/python -m pytest $(RECORD) -v -s --timeout 900 $(TESTS)
 	$(BIN)/python -m tools.scorecard
 

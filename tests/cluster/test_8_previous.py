@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -101,13 +100,13 @@ def _wait_for_rows(rig: Rig, least: int) -> None:
 
 
 def _ledger(caller: Caller) -> list[dict[str, Any]]:
-    """Return the forecasts of one series whose outcome is known, oldest first: what no upgrade may change."""
+    """Return the newest forecasts of one series, oldest first, without what becomes known later."""
     series = caller.get("/v1/series")["series"][0]["series"]
-    rows = caller.get(f"/v1/forecasts?series={series}&horizon=1&limit=1000")["forecasts"]
-    told = [{name: row[name] for name in ("cutoff", "target_time", "point", "model_version")} for row in rows]
-    told.sort(key=lambda row: row["cutoff"])
-    assert all(earlier["cutoff"] < later["cutoff"] for earlier, later in pairwise(told))
-    return told
+    rows = caller.get(f"/v1/forecasts?series={series}&horizon=1&origin=live&last=500")["forecasts"]
+    assert rows
+    return [
+        {name: row[name] for name in ("cutoff", "target_time", "close", "model_version", "issued_at")} for row in rows
+    ]
 
 
 def _revision(rig: Rig) -> str:
