@@ -9,7 +9,8 @@ import time
 import urllib.parse
 
 url = urllib.parse.urlsplit(sys.argv[1])
-end = time.monotonic() + float(sys.argv[2])
+start = time.monotonic()
+end = start + float(sys.argv[2])
 most = int(sys.argv[4]) // int(sys.argv[3])
 statuses: collections.Counter[int] = collections.Counter()
 errors: collections.Counter[str] = collections.Counter()
@@ -49,4 +50,4 @@ for thread in threads:
     thread.join()
 answered = {"statuses": statuses, "errors": errors, "slowest": slowest}
 total = sum(statuses.values()) + sum(errors.values())
-sys.stdout.write(json.dumps({"requests": total, **answered}))
+sys.stdout.write(json.dumps({"requests": total, "seconds": time.monotonic() - start, **answered}))

@@ -196,7 +196,7 @@ def _wipe(folder: str) -> None:
 
 
 def outcome(load: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return what a load saw: `requests`, `statuses` by code, `errors` as text."""
+    """Return what a load saw: `requests`, `statuses` by code, `errors` as text; and how many `seconds` it lasted."""
     output, problems = load.communicate(timeout=600)
     assert load.returncode == 0, problems
     answer: dict[str, Any] = json.loads(output)

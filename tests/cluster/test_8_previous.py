@@ -71,13 +71,13 @@ def test_a_rollback_serves_on_with_the_newer_schema(previous: tuple[Rig, Caller]
 
 def _while_read(caller: Caller, change: Any) -> None:
     """Make a change while readers read; every answer must be good, and the reading must outlast the change."""
-    load = caller.load(PATH, seconds=SECONDS, threads=2, most=40000)
+    load = caller.load(PATH, seconds=SECONDS, threads=2, most=120_000)
     begin = time.monotonic()
     change()
     took = time.monotonic() - begin
     seen = outcome(load)
     print(f"{took:.0f} s, {seen}")  # noqa: T201
-    assert took < SECONDS
+    assert seen["seconds"] > took
     assert seen["errors"] == {}
     assert seen["statuses"] == {"200": seen["requests"]}
 
