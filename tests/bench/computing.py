@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,11 +24,6 @@ import numpy as np
 import pandas as pd
 
 from candlecast.candles import Candles, Interval, Series
-from candlecast.store import models
-from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
-from candlecast.store.models import Version
 from candlecast.xgb import XGBForecaster
 from tests.bench.contending import (
     UVICORN,
@@ -42,15 +37,17 @@ from tests.bench.contending import (
     say,
     times,
 )
+from tests.bench.ours import OURS, database_in, serving_ours
 from tests.bench.peers import ordinary
 from tests.programs import free_port
 from tests.real import real_candles
-from tests.service.house import NOON, body, service_environment, set_clock, store, walk
+from tests.service.house import NOON, body, set_clock, store, walk
+from tests.service.versions import made_of, promote, register
 from tests.shared import SHARED
 
 SERIES = Series.parse("replay:BTC-USDT:15m")
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
-OURS, PEER, ARRAYS = "ours", "FastAPI, pandas, XGBRegressor", "the same, rows as arrays"
+PEER, ARRAYS = "FastAPI, pandas, XGBRegressor", "the same, rows as arrays"
 CONNECTIONS = (1, 16)
 WINDOW, CUTOFFS = 512, 1000
 PEER_LEARNS_FROM = 8_000
@@ -97,24 +94,16 @@ def _contenders(folder: Path, candles: Candles, stack: ExitStack) -> Iterator[Co
 
 @contextmanager
 def _ours(folder: Path, candles: Candles, asked: str) -> Iterator[Contender]:
-    """Run the service, with metrics and one worker, on a database that holds a fitted and promoted model."""
-    url = embedded_url(folder / "postgres")
+    """Run the service on a database that holds a fitted and promoted model."""
     model = XGBForecaster.fit({SERIES: candles}, [1, 5], seed=1)
-    manifest = json.loads(json.dumps(model.manifest))
-    version = Version("measured", "xgboost", SERIES.venue, SERIES.interval, NOON, manifest, None, None)
-    with closing(Database(url, url)) as database:
-        migrate(database)
+    with database_in(folder) as database:
         set_clock(database, NOON)
         store(database, SERIES, candles[-2 * WINDOW :])
-        with database.begin() as connection:
-            models.register(connection, version, model.to_bytes(), [])
-            models.promote(connection, version, now=NOON, reason="to be measured")
-    environment = service_environment(url, folder, str(SERIES), service_workers="1")
-    port = int(environment["CANDLECAST_SERVICE_PORT"])
-    with contending(OURS, ["-m", "service"], port, "/v1/forecasts", environment, asked) as contender:
-        said = _Asker(contender).post(asked)
-        assert {one["status"] for one in said["forecasts"]} == {"ok"}, "the champion answers"
-        yield contender
+        promote(database, register(database, "measured", SERIES, made_of(model)))
+        with serving_ours(database, folder, [SERIES], "/v1/forecasts", asked) as contender:
+            said = _Asker(contender).post(asked)
+            assert {one["status"] for one in said["forecasts"]} == {"ok"}, "the champion answers"
+            yield contender
 
 
 class _Asker:

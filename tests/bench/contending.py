@@ -23,9 +23,10 @@ from subprocess import Popen
 import httpx
 import psutil
 
-from tests.programs import ROOT, running
+from tests.programs import ROOT, free_port, running
 from tests.waiting import eventually
 
+FLOOR = "bare uvicorn"
 UVICORN = ("-m", "uvicorn", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--port")
 
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -98,6 +99,14 @@ def contending(
     with running(pinned, {**os.environ, **environment, "OMP_NUM_THREADS": "1"}, log, ROOT) as process:
         eventually(lambda: _answers(process, url, body), 120)
         yield Contender(name, url, psutil.Process(process.pid), body)
+
+
+@contextmanager
+def contending_floor(size: int, environment: Mapping[str, str]) -> Iterator[Contender]:
+    """Run the floor until the block ends: a server that gives everybody as many bytes and does nothing else."""
+    port, given = free_port(), {**environment, "BENCH_BYTES": str(size)}
+    with contending(FLOOR, [*UVICORN, str(port), "tests.bench.peers.echo:app"], port, "/", given) as contender:
+        yield contender
 
 
 def _answers(process: Popen[bytes], url: str, body: str | None) -> bool:

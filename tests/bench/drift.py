@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,10 +25,9 @@ import numpy as np
 from candlecast.candles import Candles, Interval, Series
 from candlecast.store import models
 from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
 from candlecast.xgb import XGBForecaster
 from monitoring.drift import compare
+from tests.bench.ours import database_in
 from tests.programs import ROOT
 from tests.service.house import NOON, set_clock, store, walk
 
@@ -99,10 +98,8 @@ def _compare(rounds: int) -> tuple[float, float]:
 
 def _job(interval: Interval) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
-        url = embedded_url(Path(folder))
-        with closing(Database(url, url)) as database:
-            migrate(database)
-            series = fill(database, interval)
+        with database_in(Path(folder)) as database:
+            url, series = database.address, fill(database, interval)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("CANDLECAST_")}
         given = {"DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "DATA_DIR": folder, "SERIES": series}
         return watch(ours | {f"CANDLECAST_{name}": value for name, value in given.items()})

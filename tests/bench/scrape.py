@@ -12,8 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from sqlalchemy import text
 from candlecast.settings import Settings, load_settings
 from candlecast.store import candles, ledger, models
 from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
 from monitoring.exporter import TableState
 from monitoring.watches import LedgerWatch, QualityWatch
+from tests.bench.ours import database_in
 
 MOST_TIMES_EMPTY = 20.0
 END = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,15 +94,6 @@ def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201  # a command's output
 
 
-@contextmanager
-def _database() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as folder:
-        url = embedded_url(Path(folder))
-        with closing(Database(url, url)) as database:
-            migrate(database)
-            yield database
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Print what scrapes cost; return 1 when one of a year's data costs too much."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scrape", description=__doc__)
@@ -112,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ledger", action="store_true", help="also check the whole ledger once")
     options = parser.parse_args(arguments)
     settings = load_settings()
-    with _database() as database:
+    with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as folder, database_in(Path(folder)) as database:
         empty = scrape_seconds(settings, database)
         fill(database, settings, options.days)
         full = scrape_seconds(settings, database)

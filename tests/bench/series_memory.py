@@ -11,7 +11,6 @@ import gc
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from candlecast.settings import Settings, load_settings
 from candlecast.store import candles as candle_store
 from candlecast.store import clocks
 from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
 from service.board import Board
 from service.ready import ReadyAnswers
+from tests.bench.ours import database_in
 from tests.making import make_candles
 from tests.service.versions import fitted, promote, register
 
@@ -39,28 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--series", type=int, default=500, help="how many are added")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as name:
-        url = embedded_url(Path(name))
-        with closing(Database(url, url)) as database:
-            migrate(database)
-            names = [
-                Series(_VENUE, Symbol(f"S{number}", "USDT"), _INTERVAL) for number in range(_WARM + options.series)
-            ]
-            kilobytes = _measure(database, url, names)
+    names = [Series(_VENUE, Symbol(f"S{number}", "USDT"), _INTERVAL) for number in range(_WARM + options.series)]
+    with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as name, database_in(Path(name)) as database:
+        kilobytes = _measure(database, names)
     verdict = "kept" if kilobytes < MOST_KILOBYTES else "NOT KEPT"
     _say(f"memory per additional series: {kilobytes:.0f} kB over {options.series} of them")
     _say(f"{verdict}: below {MOST_KILOBYTES:.0f} kB")
     return verdict != "kept"
 
 
-def _measure(database: Database, url: str, names: Sequence[Series]) -> float:
+def _measure(database: Database, names: Sequence[Series]) -> float:
     """Return by how many kilobytes a worker grows for each series after the first `_WARM`."""
     promote(database, register(database, "champion", names[0], fitted(names[0])))
-    board = Board(_settings(url, names[:_WARM]), database)
+    board = Board(_settings(database.address, names[:_WARM]), database)
     answers = ReadyAnswers(board)
     _serve(database, board, answers, names[:_WARM])
     before = _resident()
-    board.settings = _settings(url, names)
+    board.settings = _settings(database.address, names)
     _serve(database, board, answers, names)
     return (_resident() - before) / (len(names) - _WARM) / 1000
 

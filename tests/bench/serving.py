@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,28 +19,28 @@ from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untype
 from sqlalchemy import create_engine
 
 from candlecast.candles import Candles
-from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
 from tests.bench.contending import (
+    FLOOR,
     UVICORN,
     Contender,
     Found,
     can_measure,
     contending,
+    contending_floor,
     is_kept,
     measure,
     memory,
     say,
     times,
 )
+from tests.bench.ours import OURS, database_in, serving_ours
 from tests.bench.peers import technical
 from tests.bench.peers.elsewhere import KSERVE, MLSERVER, python_of
 from tests.making import make_candles
 from tests.programs import ROOT, free_port
-from tests.service.house import BTC, NOON, WORLD, service_environment, set_clock, store
+from tests.service.house import BTC, begin
 
-OURS, FLOOR, BENTOML, PREDECESSOR = "ours", "bare uvicorn", "@bentoml.api", "the predecessors' design"
+BENTOML, PREDECESSOR = "@bentoml.api", "the predecessors' design"
 CONNECTIONS = (1, 16, 64)
 COLUMNS = 50
 
@@ -68,9 +68,8 @@ def _contenders(folder: Path, stack: ExitStack) -> Iterator[Contender]:
     ours = stack.enter_context(_ours(folder))
     yield ours
     prepare_peers(folder)
-    shared = {"BENCH_FOLDER": str(folder), "BENCH_BYTES": str(len(httpx.get(ours.url).content))}
-    port = free_port()
-    yield stack.enter_context(contending(FLOOR, [*UVICORN, str(port), "tests.bench.peers.echo:app"], port, "/", shared))
+    shared = {"BENCH_FOLDER": str(folder)}
+    yield stack.enter_context(contending_floor(len(httpx.get(ours.url).content), shared))
     port = free_port()
     command = ["-m", "bentoml", "serve", "tests.bench.peers.idiomatic:Idiomatic", "--port", str(port)]
     body = f'{{"row":{_numbers()}}}'
@@ -126,17 +125,11 @@ def _numbers() -> str:
 
 @contextmanager
 def _ours(folder: Path) -> Iterator[Contender]:
-    """Run the service, with metrics and one worker, on a database that holds what it answers about."""
-    url = embedded_url(folder / "postgres")
-    with closing(Database(url, url)) as database:
-        migrate(database)
-        set_clock(database, NOON)
-        store(database, BTC, WORLD[BTC])
-    environment = service_environment(url, folder, str(BTC), service_workers="1")
-    port = int(environment["CANDLECAST_SERVICE_PORT"])
-    path = f"/v1/forecasts/latest?series={BTC}&horizon=1"
-    with contending(OURS, ["-m", "service"], port, path, environment) as contender:
-        yield contender
+    """Run the service on a database that holds what it answers about."""
+    with database_in(folder) as database:
+        begin(database, BTC)
+        with serving_ours(database, folder, [BTC], f"/v1/forecasts/latest?series={BTC}&horizon=1") as contender:
+            yield contender
 
 
 def prepare_peers(folder: Path) -> None:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -25,16 +24,13 @@ import numpy as np
 import psutil
 import xgboost
 
-from candlecast.store import models
-from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
-from candlecast.store.models import Version
 from candlecast.xgb import XGBForecaster
 from tests.bench.contending import is_kept, say
+from tests.bench.ours import database_in
 from tests.bench.peers.elsewhere import KSERVE, python_of
 from tests.programs import ROOT, free_port, running
-from tests.service.house import NOON, TRAINED, WORLD, service_environment, set_clock, store
+from tests.service.house import TRAINED, WORLD, begin, service_environment
+from tests.service.versions import made_of, promote, register
 
 COLUMNS = 50
 MOST_OF_THEIRS = 1.0
@@ -89,19 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _ours(folder: Path) -> list[Contender]:
     """Fill a database with candles and a champion; one worker is one process, two have a supervisor."""
-    url = embedded_url(folder / "postgres")
     model = XGBForecaster.fit({TRAINED: WORLD[TRAINED]}, [1, 5], seed=1)
-    manifest = json.loads(json.dumps(model.manifest))
     decision = {"promote": True, "reason": "to be measured"}
-    version = Version("champion", "xgboost", TRAINED.venue, TRAINED.interval, NOON, manifest, decision, None)
-    with closing(Database(url, url)) as database:
-        migrate(database)
-        set_clock(database, NOON)
-        store(database, TRAINED, WORLD[TRAINED])
-        with database.begin() as connection:
-            models.register(connection, version, model.to_bytes(), [])
-            models.promote(connection, version, now=NOON, reason="to be measured")
-    return [_service(folder, url, workers) for workers in (1, 2)]
+    with database_in(folder) as database:
+        begin(database, TRAINED)
+        promote(database, register(database, "champion", TRAINED, made_of(model), decision))
+    return [_service(folder, database.address, workers) for workers in (1, 2)]
 
 
 def _service(folder: Path, url: str, workers: int) -> Contender:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,9 +28,7 @@ from candlecast.candles import Candles, Interval, Series
 from candlecast.store import candles as store
 from candlecast.store import schema
 from candlecast.store.binary import VALUES, encode
-from candlecast.store.database import Database
-from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
+from tests.bench.ours import database_in
 from tests.making import make_candles
 
 
@@ -95,17 +92,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="candlecast-bench-") as folder:
-        url = embedded_url(Path(folder))
-        with closing(Database(url)) as database:
-            migrate(database)
-        return _report(options.rows, _measure(url, options.rows, options.rounds))
+        with database_in(Path(folder)) as database:
+            address = database.address
+        return _report(options.rows, _measure(address, options.rows, options.rounds))
 
 
-def _measure(url: str, rows: int, rounds: int) -> dict[str, dict[str, float]]:
+def _measure(address: str, rows: int, rounds: int) -> dict[str, dict[str, float]]:
     """Return the median seconds by case and contender."""
-    address = url.replace("postgresql://", "postgresql+psycopg2://")
-    plain = create_engine(address)
-    batched = create_engine(address, executemany_mode="values_plus_batch")
+    url = address.replace("postgresql://", "postgresql+psycopg2://")
+    plain = create_engine(url)
+    batched = create_engine(url, executemany_mode="values_plus_batch")
     contenders: dict[str, tuple[Engine, Write]] = {
         "ours": (plain, ours),
         "text COPY, temporary table": (plain, text_copy),

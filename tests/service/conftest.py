@@ -18,14 +18,12 @@ from tests.making import START, make_candles
 from tests.service.house import (
     EMPTY,
     LIVE,
-    NOON,
     REPLAYED,
     WORLD,
     House,
+    begin,
     service_environment,
     serving,
-    set_clock,
-    store,
     wait_until_ready,
 )
 
@@ -39,9 +37,7 @@ def house(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("service")
     environment = service_environment(url, folder, ",".join(map(str, [*WORLD, EMPTY])))
     with closing(Database(url, url)) as database:
-        set_clock(database, NOON)
-        for series, candles in WORLD.items():
-            store(database, series, candles)
+        begin(database, *WORLD)
         with serving(environment, database, folder) as found:
             wait_until_ready(found)
             yield found

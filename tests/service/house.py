@@ -120,6 +120,13 @@ def set_clock(database: Database, moment: datetime) -> None:
         notify(connection, CANDLE_CHANNEL, "clock")
 
 
+def begin(database: Database, *series: Series) -> None:
+    """Let it be noon, with the candles that the world has of some series."""
+    set_clock(database, NOON)
+    for one in series:
+        store(database, one, WORLD[one])
+
+
 def service_environment(url: str, folder: Path, series: str, **settings: str) -> dict[str, str]:
     """Return the environment of a service under test, without anything of the caller's settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("CANDLECAST_")}

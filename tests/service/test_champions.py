@@ -14,7 +14,7 @@ from candlecast.settings import Settings
 from candlecast.store.database import Database
 from service import answers
 from service.board import Board
-from tests.service.house import BTC, NOON, REPLAYED, WORLD, House, service_environment, serving, set_clock, store
+from tests.service.house import BTC, REPLAYED, House, begin, service_environment, serving
 from tests.service.versions import Made, fitted, mend, promote, register, spoil
 from tests.waiting import eventually
 
@@ -128,8 +128,7 @@ def test_a_champion_is_tried_even_where_no_series_has_enough_candles(board: Boar
 def test_a_refused_champion_shows_in_the_api_in_metrics_and_in_the_log(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    set_clock(database, NOON)
-    store(database, BTC, WORLD[BTC])
+    begin(database, BTC)
     sound = fitted(BTC)
     good = register(database, "good", BTC, sound)
     promote(database, good)

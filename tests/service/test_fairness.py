@@ -13,18 +13,7 @@ import pytest
 from candlecast.candles import Interval
 from candlecast.store.database import Database
 from tests.making import make_candles
-from tests.service.house import (
-    BTC,
-    NOON,
-    WORLD,
-    House,
-    body,
-    service_environment,
-    serving,
-    set_clock,
-    store,
-    wait_until_ready,
-)
+from tests.service.house import BTC, House, begin, body, service_environment, serving, wait_until_ready
 
 MOST = 5000
 LONG = make_candles(512 + MOST, Interval.M15, seed=21)
@@ -38,8 +27,7 @@ def narrow(new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPat
     """Return a service of one worker with a short queue."""
     url, folder = new_database_url(), tmp_path_factory.mktemp("narrow")
     with closing(Database(url, url)) as database:
-        set_clock(database, NOON)
-        store(database, BTC, WORLD[BTC])
+        begin(database, BTC)
         environment = service_environment(url, folder, str(BTC), max_waiting_forecasts="40")
         with serving(environment, database, folder) as found:
             wait_until_ready(found)

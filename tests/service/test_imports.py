@@ -19,7 +19,7 @@ from candlecast.store.database import Database
 from candlecast.store.models import Version
 from candlecast.xgb import XGBForecaster
 from tests.programs import ROOT
-from tests.service.house import NOON, TRAINED, WORLD, body, service_environment, serving, set_clock, store
+from tests.service.house import NOON, TRAINED, WORLD, begin, body, service_environment, serving
 from tests.waiting import eventually
 
 NEVER = ("pandas", "sklearn", "numba", "xgboost", "scipy", "joblib")
@@ -69,8 +69,7 @@ def test_to_serve_a_model_imports_nothing_that_only_training_needs(model: XGBFor
 def test_the_extra_of_the_service_suffices_to_serve_a_model(
     model: XGBForecaster, database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    set_clock(database, NOON)
-    store(database, TRAINED, WORLD[TRAINED])
+    begin(database, TRAINED)
     _promote(database, model)
     python = _serving_environment(tmp_path / "venv")
     environment = service_environment(database_url, tmp_path, str(TRAINED), service_workers="2")

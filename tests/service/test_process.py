@@ -24,24 +24,8 @@ from candlecast.store.ledger import Entry
 from candlecast.store.migrate import migrate
 from tests.making import make_forecast
 from tests.programs import ROOT, running
-from tests.service.house import (
-    BTC,
-    EMPTY,
-    NOON,
-    WORLD,
-    House,
-    service_environment,
-    serving,
-    set_clock,
-    store,
-    wait_until_ready,
-)
+from tests.service.house import BTC, EMPTY, NOON, House, begin, service_environment, serving, wait_until_ready
 from tests.waiting import eventually
-
-
-def _fill(database: Database) -> None:
-    set_clock(database, NOON)
-    store(database, BTC, WORLD[BTC])
 
 
 def _write_and_tamper(database: Database) -> None:
@@ -61,7 +45,7 @@ def _write_and_tamper(database: Database) -> None:
 def test_two_workers_count_as_one_agree_and_stop_when_told(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    _fill(database)
+    begin(database, BTC)
     _write_and_tamper(database)
     environment = service_environment(database_url, tmp_path, str(BTC), service_workers="2")
     with serving(environment, database, tmp_path) as house:
@@ -156,7 +140,7 @@ def test_the_service_waits_for_its_database_and_goes_on_without_it(tmp_path: Pat
     data = tmp_path / "data"
     with _postgres(data) as url:
         migrate(Database(url))
-        _fill(Database(url))
+        begin(Database(url), BTC)
     environment = service_environment(url, tmp_path, f"{BTC},{EMPTY}", poll_seconds="0.2")
     with serving(environment, Database(url), tmp_path) as house:
         eventually(lambda: "cannot reach the database" in house.log.read_text(), 30)

@@ -9,18 +9,7 @@ import pytest
 
 from candlecast.store.database import Database
 from tests.programs import running
-from tests.service.house import (
-    BTC,
-    NOON,
-    TOKEN,
-    WORLD,
-    House,
-    service_environment,
-    serving,
-    set_clock,
-    store,
-    wait_until_ready,
-)
+from tests.service.house import BTC, TOKEN, House, begin, service_environment, serving, wait_until_ready
 
 EXAMPLES = int(os.environ.get("CANDLECAST_SCHEMA_EXAMPLES", "15"))
 """Examples per operation; 20,000 in all are some 1,100 for each."""
@@ -31,8 +20,7 @@ _CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 @pytest.fixture
 def lonely(database: Database, database_url: str, tmp_path: Path) -> Iterator[House]:
     """Return a service that nobody else asks: what is asked of it leaves runs behind."""
-    set_clock(database, NOON)
-    store(database, BTC, WORLD[BTC])
+    begin(database, BTC)
     with serving(service_environment(database_url, tmp_path, str(BTC)), database, tmp_path) as house:
         wait_until_ready(house)
         yield house
