@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,9 @@ from candlecast.settings import Settings
 CANDLE_CHANNEL = "candlecast_candle"
 CHAMPION_CHANNEL = "candlecast_champion"
 REQUEST_CHANNEL = "candlecast_request"
+
+# libpq prefers what the URL says to its own variables: `sslmode=require` in a secret's URL would undo PGSSLMODE.
+_OVER_THE_URL = {"PGSSLMODE": "sslmode", "PGSSLROOTCERT": "sslrootcert"}
 
 # A host that vanishes without a word is noticed within about ten seconds instead of a quarter of an hour.
 _PATIENCE: dict[str, Any] = {
@@ -157,7 +161,8 @@ def _psycopg2_url(url: str) -> URL:
         ) from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigurationError(f"{parsed.get_backend_name()} is not supported; the database must be Postgres")
-    return parsed.set(drivername="postgresql+psycopg2")
+    overruled = [option for variable, option in _OVER_THE_URL.items() if os.environ.get(variable)]
+    return parsed.set(drivername="postgresql+psycopg2").difference_update_query(overruled)
 
 
 def _dsn(url: URL) -> str:

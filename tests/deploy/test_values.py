@@ -81,6 +81,10 @@ def test_every_setting_is_a_value_or_the_charts_own() -> None:
         (("--set", "service.resources.requests.cpu=null"), "cpu"),
         (("--set", "dispatcher.admissionPolicy.create=false"), "acceptUnguarded"),
         (("--set", "database.mode=external"), "existingSecret"),
+        (
+            ("--set", "database.mode=external,database.external.url=postgresql://a,database.external.caSecret=b"),
+            "sslMode",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(options: tuple[str, ...], word: str) -> None:

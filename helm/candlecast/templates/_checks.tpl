@@ -7,6 +7,9 @@
 {{- if and (eq .mode "external") (not .external.url) (not .external.existingSecret) -}}
 {{- fail "say where Postgres is: database.external.existingSecret (or .url), or try candlecast with database.mode=trial" -}}
 {{- end -}}
+{{- if and (eq .mode "external") .external.caSecret (not .external.sslMode) -}}
+{{- fail "a certificate authority alone makes nobody check the certificate: set database.external.sslMode=verify-full, or leave out database.external.caSecret" -}}
+{{- end -}}
 {{- end -}}
 {{- if and (eq .Values.dispatcher.mode "kubernetes") (not .Values.dispatcher.admissionPolicy.create) (not .Values.dispatcher.acceptUnguarded) -}}
 {{- fail "without its admission policies the dispatcher could run any pod in this namespace: let the chart create them (dispatcher.admissionPolicy.create), have your administrator apply them and set dispatcher.acceptUnguarded, or set dispatcher.mode=none" -}}
