@@ -112,7 +112,7 @@ _RULES: dict[str, Schema] = {
     "*.pod": {"$ref": "#/$defs/pods"},
     "*.podLabels": _TEXTS,
     "*.port": {"type": "integer", "minimum": 1, "maximum": 65535},
-    "*.ports": {"type": "array", "items": {"type": "integer"}},
+    "*.ports": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "*.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "*.pullSecrets": _NAMES,
     "*.resources": {

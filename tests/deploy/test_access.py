@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.manifests import Manifest, component, kind, objects, templates, topologies
+from tests.deploy.manifests import Manifest, component, helm, kind, needs_helm, objects, templates, topologies
 
 
 @pytest.mark.row(19)
@@ -81,6 +81,17 @@ def test_only_ingestion_and_dispatcher_leave_the_cluster(topology: Path) -> None
     outward = {name for name, numbers in ports.items() if numbers & {443, 6443}}
     assert outward == {"ingestion", "backfill", "dispatcher"} & ports.keys()
     assert ports.get("database", set()) == set()
+
+
+@needs_helm
+@pytest.mark.row(22)
+@pytest.mark.parametrize("nothing", ["[]", "null"])
+@pytest.mark.parametrize("value", ["ingressFrom", "metricsFrom", "apiServer.cidrs", "database.to", "venues.to"])
+def test_an_empty_list_of_peers_lets_nobody_through(value: str, nothing: str) -> None:
+    options = ("--set", "database.external.existingSecret=mine", "--set-json", f"networkPolicy.{value}={nothing}")
+    for policy in kind(helm(*options), "NetworkPolicy"):
+        assert all(rule["from"] for rule in policy["spec"]["ingress"]), component(policy)
+        assert all(rule["to"] for rule in policy["spec"]["egress"]), component(policy)
 
 
 @pytest.mark.row(24)

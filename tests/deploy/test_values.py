@@ -76,6 +76,7 @@ def test_every_setting_is_a_value_or_the_charts_own() -> None:
         (("--set", "database.roles.prefix=a b"), "prefix"),
         (("--set", "rules.overrides.CandlecastCandlesStale.unless=1"), "unless"),
         (("--set", "image.tag=latest"), "tag"),
+        (("--set-json", "networkPolicy.dns.ports=[]"), "ports"),
         (("--set", "ui.image.digest=sha256:1"), "digest"),
         (("--set", "ingestion.startingDeadlineSeconds=5"), "startingDeadlineSeconds"),
         (("--set", "service.resources.requests.cpu=null"), "cpu"),

@@ -1,11 +1,16 @@
 {{/*
 One policy per component, both directions, nothing allowed but what is listed:
 (dict "root" $ "component" "ui" "ingress" (list rule...) "egress" (list rule...)), each rule as an object.
-The candlecast.to... helpers each give one egress rule as JSON.
+The candlecast.to... helpers each give one egress rule as JSON. A rule whose list of peers is empty is left out: to
+Kubernetes it would mean everybody.
 */}}
 
 {{- define "candlecast.networkpolicy" -}}
 {{- if .root.Values.networkPolicy.enabled -}}
+{{- $in := list -}}
+{{- range .ingress -}}{{- if .from -}}{{- $in = append $in . -}}{{- end -}}{{- end -}}
+{{- $out := list -}}
+{{- range .egress -}}{{- if .to -}}{{- $out = append $out . -}}{{- end -}}{{- end -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
@@ -15,8 +20,8 @@ spec:
     matchLabels:
       {{- include "candlecast.selector" . | nindent 6 }}
   policyTypes: [Ingress, Egress]
-  ingress: {{- toYaml (.ingress | default list) | nindent 4 }}
-  egress: {{- toYaml (.egress | default list) | nindent 4 }}
+  ingress: {{- toYaml $in | nindent 4 }}
+  egress: {{- toYaml $out | nindent 4 }}
 {{- end -}}
 {{- end -}}
 
