@@ -70,7 +70,7 @@ def test_an_image_holds_compiled_programs_and_nothing_to_build_with(installation
 
 @pytest.mark.row(20)
 class TestAdmission:
-    """The six cases of a dispatcher that somebody took over, and what roles already refuse."""
+    """The cases of a dispatcher that somebody took over, and what roles already refuse."""
 
     @pytest.fixture
     def job(self, installation: Installation) -> dict[str, Any]:
@@ -105,6 +105,18 @@ class TestAdmission:
     def test_other_labels_are_refused(self, installation: Installation, job: dict[str, Any]) -> None:
         job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] = "service"
         _refused(installation.rig, job, "pod labels must be exactly the CronJob's")
+
+    def test_other_annotations_are_refused(self, installation: Installation, job: dict[str, Any]) -> None:
+        annotations = job["spec"]["template"]["metadata"].setdefault("annotations", {})
+        annotations["vault.hashicorp.com/agent-inject"] = "true"
+        _refused(installation.rig, job, "pod annotations must be exactly the CronJob's")
+
+    @pytest.mark.parametrize("limit", ["backoffLimit", "activeDeadlineSeconds"])
+    def test_more_attempts_and_more_time_are_refused(
+        self, installation: Installation, job: dict[str, Any], limit: str
+    ) -> None:
+        job["spec"][limit] += 1
+        _refused(installation.rig, job, "attempts and deadline must be exactly the CronJob's")
 
     def test_five_pods_at_once_are_refused(self, installation: Installation, job: dict[str, Any]) -> None:
         job["spec"]["parallelism"] = 5

@@ -44,6 +44,9 @@ def test_every_cronjob_guards_its_copies(topology: Path) -> None:
             selector = policy["matchConstraints"]["objectSelector"]["matchLabels"]
             assert selector == {"candlecast.io/cronjob": cronjob}
             assert bindings[name]["paramRef"]["parameterNotFoundAction"] == "Deny"
+            compared = " ".join(one["expression"] for one in policy["validations"])
+            for part in ("spec.template.spec", "metadata.labels", "metadata.?annotations", "spec.?backoffLimit"):
+                assert f"object.{part}" in compared or f"object.spec.template.{part}" in compared, part
 
 
 @pytest.mark.row(22)
