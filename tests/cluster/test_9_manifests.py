@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -20,11 +21,16 @@ NAMESPACE = "candlecast"
 
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a kustomization over the rendered one, with the Postgres that this cluster has."""
+    """Return a kustomization over the rendered one: the Postgres that is here, and a market that needs no internet."""
     folder = tmp_path_factory.mktemp("overlay")
     base = os.path.relpath(ROOT / "k8s/rendered", folder.resolve())
     postgres = {"name": "docker.io/library/postgres", "newName": "localhost/postgres", "newTag": "15"}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [base], "images": [postgres]}))
+    market = {
+        "target": {"kind": "ConfigMap", "name": "candlecast-settings"},
+        "patch": json.dumps([{"op": "add", "path": "/data/CANDLECAST_SERIES", "value": "simulated:BTC-USDT:1m"}]),
+    }
+    kustomization = {"resources": [base], "images": [postgres], "patches": [market]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return folder
 
 
