@@ -110,24 +110,69 @@ image-%:
 	$(BUILD) --build-arg BASE=$(BASE) $(INDEX) --build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse HEAD) \
 		--target $* -t $(REGISTRY)/candlecast/$*:$(TAG) .
 
-# What the release workflow does with a tag. DRY_RUN=1 stops before anything leaves this machine.
+# What the release workflow does with a tag (docs/releasing.md). DRY_RUN=1 stops before anything leaves this machine.
 VERSION ?= $(shell sed -n 's/^version: //p' helm/candlecast/Chart.yaml)
 CHARTS ?= oci://$(REGISTRY)/charts
-HELM := $(or $(shell command -v helm),$(CLUSTER_BIN)/helm)
 CLUSTER_BIN := $(or $(CLUSTER_HOME),$(HOME)/.cache/candlecast-cluster)/bin
+HELM := $(or $(shell command -v helm),$(CLUSTER_BIN)/helm)
+KUBECTL := $(or $(shell command -v kubectl),$(CLUSTER_BIN)/kubectl)
+PACKAGE = dist/chart/candlecast-$(VERSION).tgz
 
 .PHONY: release
-release: sbom ## Build, package, sign and push a release; DRY_RUN=1 only says what would leave; VERSION= REGISTRY= KEY=
-	@$(BIN)/python -m tools.release --version '$(VERSION)'
-	$(MAKE) $(if $(DRY_RUN),--dry-run) images $(if $(DRY_RUN),,push) TAG='$(VERSION)'
-	@rm -rf dist/chart && mkdir -p dist/chart
-	$(HELM) package helm/candlecast --version '$(VERSION)' --app-version '$(VERSION)' --destination dist/chart \
-		$(if $(KEY),--sign --key '$(KEY)' --keyring '$(or $(KEYRING),$(HOME)/.gnupg/secring.gpg)')
-	$(if $(DRY_RUN),@echo would run:) $(HELM) push dist/chart/candlecast-$(VERSION).tgz '$(CHARTS)'
+release: $(VENV)/.ready ## Build, try, sign and push a release; DRY_RUN=1 pushes nothing; REGISTRY= KEY= CLUSTER=
+	$(if $(DRY_RUN)$(filter-out localhost,$(REGISTRY)),,@echo "make release needs REGISTRY=registry.example.com/me"; exit 1)
+	$(if $(DRY_RUN)$(KEY),,@echo "make release needs KEY=, the name of the key that signs the chart"; exit 1)
+	$(BIN)/python -m tools.release check '$(VERSION)'
+	$(if $(CLUSTER),$(CLUSTER) base)
+	$(MAKE) images TAG='$(VERSION)'
+	$(BIN)/python -m tools.release chart '$(VERSION)' --registry '$(REGISTRY)' \
+		$(if $(KEY),--key '$(KEY)' $(if $(KEYRING),--keyring '$(KEYRING)'))
+	$(if $(KEY),,@echo "NOT WALKED: the signature of the chart, which needs KEY=")
+	$(MAKE) release-$(or $(AT_HAND),nowhere) TAG='$(VERSION)'
+	$(if $(DRY_RUN),@printf 'would push %s\n' $(LEAVES))
+	$(if $(DRY_RUN),,$(MAKE) push TAG='$(VERSION)')
+	$(if $(DRY_RUN),,$(HELM) push $(PACKAGE) '$(CHARTS)')
+
+LEAVES = $(IMAGES:%=$(REGISTRY)/candlecast/%:$(VERSION)) '$(CHARTS)/candlecast:$(VERSION)' $(if $(KEY),$(PACKAGE).prov)
+
+# Where a release is tried before it leaves: in CLUSTER=, which takes images of localhost alone, else in kind.
+AT_HAND = $(if $(CLUSTER),$(if $(filter localhost,$(REGISTRY)),cluster),$(if $(and $(shell command -v kind),$(shell command -v docker)),kind))
+
+.PHONY: release-nowhere
+release-nowhere:
+	@echo "NOT WALKED: the installation and helm test, which need kind and docker, or CLUSTER= with REGISTRY=localhost"
+
+.PHONY: release-cluster
+release-cluster:
+	$(CLUSTER) up
+	$(CLUSTER) load $(IMAGES:%=candlecast/%:$(TAG)) postgres:15
+	$(MAKE) release-install
+
+.PHONY: release-kind
+release-kind: kind-load
+	$(MAKE) release-install
+
+# In a namespace of its own, without ports of the node, which a trial beside it may have. It stays when it failed.
+INSIDE = $(if $(CLUSTER),$(CLUSTER) run)
+TRIED := --namespace candlecast-release
+PORTLESS := --set service.type=ClusterIP,service.nodePort=0,ui.type=ClusterIP,ui.nodePort=0
+OWN_POSTGRES := --set database.trial.image.registry=localhost,database.trial.image.repository=postgres --set-string database.trial.image.tag=15
+
+.PHONY: release-install
+release-install:
+	$(INSIDE) $(HELM) upgrade --install candlecast $(PACKAGE) $(TRIED) --create-namespace --wait --timeout 10m \
+		--values k8s/kind-values.yaml $(PORTLESS) $(if $(CLUSTER),$(OWN_POSTGRES))
+	$(INSIDE) $(HELM) test candlecast $(TRIED) --logs
+	$(INSIDE) $(HELM) uninstall candlecast $(TRIED) --wait
+	$(INSIDE) $(KUBECTL) delete namespace candlecast-release
 
 # A kind cluster with the images in it, and the trial in that; needs kind, docker and helm.
 .PHONY: cluster-up
 cluster-up: images ## Make a kind cluster and load the images
+	$(MAKE) kind-load
+
+.PHONY: kind-load
+kind-load:
 	kind get clusters | grep -qx candlecast || kind create cluster --config k8s/kind.yaml
 	kind load docker-image --name candlecast $(IMAGES:%=$(REGISTRY)/candlecast/%:$(TAG))
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -41,6 +42,14 @@ def test_two_packages_of_one_chart_hold_the_same(tmp_path: Path) -> None:
     assert first == second
     assert "candlecast/templates/service/deployment.yaml" in first
     assert not [name for name in first if "/tests/" in name and "templates" not in name], "unit tests are ours alone"
+
+
+@pytest.mark.row(55)
+def test_the_package_holds_every_file_that_its_readme_sends_people_to(tmp_path: Path) -> None:
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:ci/|[A-Z])[\w/-]*\.(?:yaml|md))`", readme))
+    assert named >= {"CHANGELOG.md", "ci/airgapped.yaml"}
+    assert {f"candlecast/{name}" for name in named} - contents(package(tmp_path)).keys() == set()
 
 
 @pytest.mark.row(55)
