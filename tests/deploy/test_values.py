@@ -81,6 +81,7 @@ def test_every_setting_is_a_value_or_the_charts_own() -> None:
         (("--set", "ingestion.startingDeadlineSeconds=5"), "startingDeadlineSeconds"),
         (("--set", "service.resources.requests.cpu=null"), "cpu"),
         (("--set", "dispatcher.admissionPolicy.create=false"), "acceptUnguarded"),
+        (("--set", "settings.protect_reading=true,ui.holdsToken=false"), "ui.holdsToken=true"),
         (("--set", "database.mode=external"), "existingSecret"),
         (
             ("--set", "database.mode=external,database.external.url=postgresql://a,database.external.caSecret=b"),

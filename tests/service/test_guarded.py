@@ -1,13 +1,17 @@
 """A service as a careful operator sets it: below a prefix, behind a proxy, for known origins, reading protected."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from candlecast.client import Client, TokenNeeded
 from tests.browser.page import open_page
+from tests.programs import ROOT
 from tests.service.house import BTC, TOKEN, House, body, service_environment, serving, wait_until_ready, walk
 from tests.service.proxy import Proxy, proxying
 
@@ -134,3 +138,22 @@ def test_who_guesses_tokens_is_shut_out_by_the_address_that_the_proxy_tells(guar
     assert guarded.http.get("/v1/status", headers=AUTHORIZED | {"x-forwarded-for": "203.0.113.10"}).status_code == 200
     assert guarded.http.get("/docs", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 200
     assert "guess" not in guarded.log.read_text()
+
+
+def test_a_client_with_a_token_reads_where_one_without_is_told_to_bring_one(proxy: Proxy) -> None:
+    address = f"{proxy.url}{PREFIX}"
+    with Client(address) as stranger, pytest.raises(TokenNeeded):
+        stranger.status()
+    with Client(address, TOKEN) as screen:
+        assert screen.status().series == 1
+
+
+def test_what_helm_test_runs_asks_with_its_token(guarded: House) -> None:
+    command = [sys.executable, str(ROOT / "helm/candlecast/files/test.py")]
+    asked = {"SERVICE": str(guarded.http.base_url).rstrip("/"), "WAIT": "0"}
+    told = [
+        subprocess.run(command, env=asked | token, capture_output=True, text=True, timeout=60)
+        for token in ({}, {"TOKEN": TOKEN})
+    ]
+    assert "Unauthorized" in told[0].stderr
+    assert told[1].returncode == 0, told[1].stdout + told[1].stderr

@@ -13,6 +13,8 @@ END = time.monotonic() + float(os.environ["WAIT"])
 
 def get(url: str, body: bytes | None = None) -> bytes:
     headers = {"Content-Type": "application/json"} if body else {}
+    if "TOKEN" in os.environ:
+        headers["Authorization"] = f"Bearer {os.environ['TOKEN']}"
     request = urllib.request.Request(url, data=body, headers=headers)
     with urllib.request.urlopen(request, timeout=10) as response:
         return response.read()

@@ -17,6 +17,9 @@
 {{- if and (ne .Values.service.autoscaling.mode "none") (not (dig "requests" "cpu" "" .Values.service.resources)) -}}
 {{- fail "service.autoscaling scales by the share of the requested processor time: set service.resources.requests.cpu, or autoscaling.mode=none" -}}
 {{- end -}}
+{{- if and .Values.settings.protect_reading .Values.ui.enabled (not .Values.ui.holdsToken) -}}
+{{- fail "with settings.protect_reading the screen reads with a token of its own: set ui.holdsToken=true, and CANDLECAST_UI_PASSWORD in ui.extraEnv so that not everybody sees it, or leave the screen out with ui.enabled=false" -}}
+{{- end -}}
 {{- range $component := list "service" "ui" -}}
 {{- $route := (index $.Values $component).route -}}
 {{- if and $route.enabled (not $route.parentRefs) -}}
