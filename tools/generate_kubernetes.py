@@ -99,6 +99,7 @@ _RULES: dict[str, Schema] = {
     "*.extraVolumeMounts": _OBJECTS,
     "*.extraVolumes": _OBJECTS,
     "*.fallbackReplicas": {"type": "integer", "minimum": 0},
+    "*.from": _OBJECTS,
     "*.hostnames": _NAMES,
     "*.parentRefs": _OBJECTS,
     "*.path": {"type": "string", "pattern": "^/"},

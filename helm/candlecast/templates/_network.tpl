@@ -38,7 +38,9 @@ spec:
 {{- if eq .Values.database.mode "trial" -}}
 {{- dict "to" (list (include "candlecast.peer" (dict "root" . "component" "database") | fromJson)) "ports" (list (dict "protocol" "TCP" "port" 5432)) | toJson -}}
 {{- else -}}
-{{- dict "to" .Values.networkPolicy.database.to "ports" (list (dict "protocol" "TCP" "port" .Values.networkPolicy.database.port)) | toJson -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.database.ports -}}{{- $ports = append $ports (dict "protocol" "TCP" "port" .) -}}{{- end -}}
+{{- dict "to" .Values.networkPolicy.database.to "ports" $ports | toJson -}}
 {{- end -}}
 {{- end -}}
 
