@@ -26,7 +26,10 @@ def ready_database(settings: Settings) -> Database:
 
 
 def migrate(database: Database) -> str:
-    """Run all migrations that are missing and return the revision. Safe to run twice, also at once."""
+    """Run all migrations that are missing and return the revision. Safe to run twice, also at once.
+
+    A schema that later code has brought further, as after a rollback, stays as it is.
+    """
     from alembic import command
     from alembic.config import Config
 
@@ -34,6 +37,9 @@ def migrate(database: Database) -> str:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with database.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('candlecast:migrate', 0))"))
+        found = current_revision(connection)
+        if found is not None and found > REVISION:
+            return found
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         return current_revision(connection) or ""

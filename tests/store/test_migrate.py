@@ -24,6 +24,13 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
         assert current_revision(connection) == REVISION
 
 
+def test_after_a_rollback_the_schema_of_later_code_stays_and_is_enough(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate(database) == "9999"
+    wait_for_schema(database, 0)
+
+
 def test_an_empty_database_is_waited_for_and_then_named(server_url: str, database: Database) -> None:
     with database.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
