@@ -206,13 +206,17 @@ class ChecksumMismatch(TemporaryError):
 
 
 class TooManyAttempts(TemporaryError):
-    """Too many wrong tokens came from one address; none is looked at for `retry_after` seconds.
+    """Too many wrong tokens came from one address; another one is refused like this for `retry_after` seconds.
 
-    Ten within a minute are too many. Each worker process of the service counts those that came to it.
+    Ten within a minute are too many; a right token passes all the while, for many callers may share an address. Each
+    worker process of the service counts those that came to it.
     """
 
     http_status = 429
-    remedy = "Wait as long as `Retry-After` says, then send the right token."
+    remedy = (
+        "Send the right token. Where all callers seem to share one address, name the proxy in front in "
+        "`CANDLECAST_TRUSTED_PROXIES`."
+    )
 
     def __init__(self, message: str, retry_after: float, **details: Any) -> None:
         super().__init__(message, **details)

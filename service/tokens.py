@@ -33,8 +33,10 @@ _OPEN_BELOW = "/docs"
 class Failures:
     """Wrong tokens by address within the last minute; forgets the oldest address rather than remember too many.
 
-    What one worker process counts no other knows: with N of them an address has up to N times as many attempts. That
-    helps nobody to guess 32 random bytes, and shared counts would let strangers write into the database.
+    They tell a guesser to stop, and shut out nobody else: many callers may share an address, as behind an Ingress, so
+    that a known token always passes. What keeps a token from being guessed is that it is random: 16 bytes of it are out
+    of reach at any rate. What one worker process counts no other knows; shared counts would let strangers write into
+    the database.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, most_addresses: int = MOST_ADDRESSES) -> None:
@@ -53,7 +55,7 @@ class Failures:
                 self._times.popitem(last=False)
 
     def wait(self, address: str) -> float:
-        """Return how many seconds nothing of this address is looked at; 0 where it may try."""
+        """Return how many seconds a wrong token of this address is told to wait; 0 where it may try."""
         with self._guard:
             times = self._times.get(_network(address))
             if times is None or len(times) < MOST_FAILURES:
@@ -75,21 +77,21 @@ class TokenGate:
         """Return the name of the token in an `Authorization` header.
 
         Each known token is compared, in constant time, whichever matches. Raises Unauthorized without a known one, and
-        TooManyAttempts for an address that sent too many wrong ones.
+        TooManyAttempts instead where the address has sent too many wrong ones; those are counted no more.
         """
         if not self._tokens:
             raise Unauthorized("no token is configured, so nothing can be changed; set CANDLECAST_API_TOKENS")
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("this needs a token; send it as `Authorization: Bearer ...`")
-        if wait := self._failures.wait(address):
-            raise TooManyAttempts(f"too many wrong tokens came from here; try again in {wait:.0f} seconds", wait)
         digest = hashlib.sha256(token.encode()).hexdigest()
         names = [name for name, known in self._tokens if hmac.compare_digest(known, digest)]
-        if not names:
-            self._failures.add(address)
-            raise Unauthorized("this token is not known")
-        return names[0]
+        if names:
+            return names[0]
+        if wait := self._failures.wait(address):
+            raise TooManyAttempts(f"too many wrong tokens came from here; try again in {wait:.0f} seconds", wait)
+        self._failures.add(address)
+        raise Unauthorized("this token is not known")
 
 
 class ProtectedReading:
