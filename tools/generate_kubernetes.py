@@ -134,7 +134,7 @@ _RULES: dict[str, Schema] = {
     "database.external.keys.port": {"type": "string"},
     "database.mode": {"enum": ["external", "trial"]},
     "database.roles.mode": {"enum": ["none", "create", "existing"]},
-    "database.roles.prefix": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,40}$"},
+    "database.roles.prefix": {"type": "string", "pattern": "^([a-z][a-z0-9_]{0,40})?$"},
     "dispatcher.mode": {"enum": ["kubernetes", "none"]},
     "metrics.serviceMonitor.mode": {"enum": ["auto", "always", "never"]},
     "migrations.mode": {"enum": ["job", "none"]},

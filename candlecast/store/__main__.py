@@ -39,8 +39,8 @@ def _parser() -> Parser:
     migration.add_argument("--roles", metavar="PREFIX", help="then do what `roles` does")
     roles = commands.add_parser(
         "roles",
-        help="make a database user per program, PREFIX_ingest and so on, with the rights it needs; their passwords "
-        "come from ROLE_PASSWORD_INGEST and so on",
+        help="make the database users that are missing, PREFIX_ingest and so on, and give each the rights its program "
+        "needs; asks for the tables, and their owner; passwords come from ROLE_PASSWORD_INGEST and so on",
     )
     roles.add_argument("--prefix", default="candlecast", help="what the users' names begin with (default candlecast)")
     wait = commands.add_parser("wait", help="wait until the schema is up to date")
@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             if options.roles:
                 answer["roles"] = _grant(database, options.roles)
         elif options.command == "roles":
+            wait_for_schema(database, 0)  # rights are given on tables
             answer = {"roles": _grant(database, options.prefix)}
         elif options.command == "wait":
             wait_for_schema(database, options.timeout)

