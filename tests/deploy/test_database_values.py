@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from psycopg2.extensions import parse_dsn
+from sqlalchemy.engine import make_url
 
 from candlecast.store.roles import RIGHTS
 from tests.deploy.manifests import CI, Manifest, helm, kind, needs_helm, objects, templates
@@ -81,6 +83,21 @@ def test_the_migration_makes_the_users_only_where_it_is_told_to() -> None:
     assert secret["stringData"].keys() == set(RIGHTS)
     assert len(set(secret["stringData"].values())) == len(RIGHTS)
     assert not [name for name in environment(objects(PARTS), "migrate") if name.startswith("ROLE_PASSWORD_")]
+
+
+@needs_helm
+@pytest.mark.row(24)
+@pytest.mark.parametrize("password", ["p@s/s:w#r?d", "a b+c%20d&e"])
+def test_a_trials_password_may_hold_any_letter(password: str) -> None:
+    secrets = kind(
+        helm("--set", "database.mode=trial", "--set-string", f"database.trial.password={password}"), "Secret"
+    )
+    (secret,) = [one["stringData"] for one in secrets if "url" in one["stringData"]]
+    assert secret["password"] == password
+    for key in ("url", "direct-url"):
+        assert make_url(secret[key]).password == password
+        assert parse_dsn(secret[key])["password"] == password
+        assert make_url(secret[key]).host == "candlecast-database"
 
 
 @needs_helm
