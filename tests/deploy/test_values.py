@@ -28,6 +28,10 @@ OPTIONAL = ("gateway.networking.k8s.io/v1", "keda.sh/v1alpha1", "monitoring.core
 
 TRIAL = ("--set", "database.mode=trial")
 
+ROUTES = (
+    "service.route.enabled=true,service.route.parentRefs[0].name=g,ui.route.enabled=true,ui.route.parentRefs[0].name=g"
+)
+
 
 @pytest.mark.row(2)
 def test_the_schema_is_closed_but_for_global_and_enabled() -> None:
@@ -81,6 +85,17 @@ def test_every_setting_is_a_value_or_the_charts_own() -> None:
         (("--set", "ingestion.startingDeadlineSeconds=5"), "startingDeadlineSeconds"),
         (("--set", "service.resources.requests.cpu=null"), "cpu"),
         (("--set", "dispatcher.admissionPolicy.create=false"), "acceptUnguarded"),
+        (("--set", "service.path=/api(/|$)(.*)"), "path"),
+        (("--set", "service.ingress.tlsSecret=t,service.ingress.enabled=true"), "service.ingress.host"),
+        (("--set", "service.ingress.enabled=true,ui.ingress.enabled=true"), "service.path=/api"),
+        (("--set", ROUTES), "service.path=/api"),
+        (("--set", "service.autoscaling.maxReplicas=1"), "maxReplicas"),
+        (("--set", "service.autoscaling.minReplicas=0"), "minReplicas"),
+        (("--set", "service.nodePort=30000"), "service.type=NodePort"),
+        (("--set", "ui.nodePort=30000"), "ui.type=NodePort"),
+        (("--set", "fullnameOverride=My_App"), "fullnameOverride"),
+        (("--set", "image.tag=a b"), "tag"),
+        (("--set", "rules.overrides.CandlecastCandleStale.for=1h"), "CandlecastCandlesStale"),
         (("--set", "settings.protect_reading=true,ui.holdsToken=false"), "ui.holdsToken=true"),
         (("--set", "database.mode=external"), "existingSecret"),
         (
@@ -236,6 +251,32 @@ def test_names_fit_however_long_the_release_is_called() -> None:
         for one in manifests:
             limit = {"CronJob": 46, "ValidatingAdmissionPolicy": 253, "ValidatingAdmissionPolicyBinding": 253}
             assert len(one["metadata"]["name"]) <= limit.get(one["kind"], 63), one["kind"]
+
+
+@pytest.mark.row(11)
+@needs_helm
+@pytest.mark.parametrize("release", ["2nd", "my.release"])
+def test_a_release_whose_name_no_service_may_have_is_told_how_to_get_another(release: str) -> None:
+    with pytest.raises(RuntimeError, match="set fullnameOverride"):
+        helm(*TRIAL, release=release)
+    assert helm(*TRIAL, "--set", "fullnameOverride=second", release=release)
+
+
+@pytest.mark.row(11)
+@needs_helm
+def test_a_tag_that_is_too_long_for_a_label_is_cut_there_alone() -> None:
+    tag = "a" * 62 + "-of-a-branch"
+    manifests = helm(*TRIAL, "--set", f"image.tag={tag}")
+    versions = {one["metadata"]["labels"]["app.kubernetes.io/version"] for one in manifests}
+    assert versions == {"a" * 62}
+    assert dict(templates(manifests))["ui"]["spec"]["containers"][0]["image"].endswith(f":{tag}")
+
+
+@pytest.mark.row(5)
+@needs_helm
+def test_api_and_screen_share_a_host_where_their_paths_differ() -> None:
+    options = "service.ingress.enabled=true,ui.ingress.enabled=true,service.path=/api/"
+    assert len(kind(helm(*TRIAL, "--set", options), "Ingress")) == 2
 
 
 @pytest.mark.row(10)

@@ -20,10 +20,54 @@
 {{- if and .Values.settings.protect_reading .Values.ui.enabled (not .Values.ui.holdsToken) -}}
 {{- fail "with settings.protect_reading the screen reads with a token of its own: set ui.holdsToken=true, and CANDLECAST_UI_PASSWORD in ui.extraEnv so that not everybody sees it, or leave the screen out with ui.enabled=false" -}}
 {{- end -}}
+{{- with .Values.service.autoscaling -}}
+{{- if and (ne .mode "none") (lt (int .maxReplicas) (int .minReplicas)) -}}
+{{- fail (printf "service.autoscaling.maxReplicas (%v) is below minReplicas (%v): raise it, or lower the other" .maxReplicas .minReplicas) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "^[0-9]|[.]" (include "candlecast.fullname" .) -}}
+{{- fail (printf "%q is no name of a Service, which begins with a letter and has no dot: set fullnameOverride" (include "candlecast.fullname" .)) -}}
+{{- end -}}
+{{- include "candlecast.checkWaysIn" . -}}
+{{- include "candlecast.checkOverrides" . -}}
+{{- end -}}
+
+{{- define "candlecast.checkWaysIn" -}}
 {{- range $component := list "service" "ui" -}}
-{{- $route := (index $.Values $component).route -}}
-{{- if and $route.enabled (not $route.parentRefs) -}}
+{{- with index $.Values $component -}}
+{{- if and .route.enabled (not .route.parentRefs) -}}
 {{- fail (printf "name the Gateway that the route attaches to: %s.route.parentRefs" $component) -}}
+{{- end -}}
+{{- if and .ingress.enabled .ingress.tlsSecret (not .ingress.host) -}}
+{{- fail (printf "a certificate is for a host: set %s.ingress.host, or leave out %s.ingress.tlsSecret" $component $component) -}}
+{{- end -}}
+{{- if and .nodePort (eq .type "ClusterIP") -}}
+{{- fail (printf "a Service of type ClusterIP has no port on the nodes: set %s.type=NodePort, or leave out %s.nodePort" $component $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $service := .Values.service -}}
+{{- $ui := .Values.ui -}}
+{{- if and $ui.enabled (eq (trimSuffix "/" $service.path) (trimSuffix "/" $ui.path)) -}}
+{{- if and $service.ingress.enabled $ui.ingress.enabled (eq (toJson (pick $service.ingress "host" "className")) (toJson (pick $ui.ingress "host" "className"))) -}}
+{{- fail "API and screen cannot both have one path of one host: set service.path=/api, or another host in service.ingress.host or ui.ingress.host" -}}
+{{- end -}}
+{{- if and $service.route.enabled $ui.route.enabled (eq (toJson (pick $service.route "hostnames" "parentRefs")) (toJson (pick $ui.route "hostnames" "parentRefs"))) -}}
+{{- fail "API and screen cannot both have one path of one host: set service.path=/api, or other host names in service.route.hostnames or ui.route.hostnames" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "candlecast.checkOverrides" -}}
+{{- $alerts := list -}}
+{{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}
+{{- range ($.Files.Get $path | fromYaml).groups -}}
+{{- range .rules -}}{{- with .alert -}}{{- $alerts = append $alerts . -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $alert, $_ := .Values.rules.overrides -}}
+{{- if not (has $alert $alerts) -}}
+{{- fail (printf "rules.overrides changes %s, which is no alert; there are %s" $alert (uniq $alerts | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
