@@ -152,9 +152,10 @@ release-cluster:
 release-kind: kind-load
 	$(MAKE) release-install
 
-# In a namespace of its own, without ports of the node, which a trial beside it may have. It stays when it failed.
+# In a namespace of its own, without ports of the node, which a trial beside it may have. It stays when it failed. The
+# cluster tests wipe the volumes of namespaces with such a name.
 INSIDE = $(if $(CLUSTER),$(CLUSTER) run)
-TRIED := --namespace candlecast-release
+TRIED := --namespace candlecast-test-release
 PORTLESS := --set service.type=ClusterIP,service.nodePort=0,ui.type=ClusterIP,ui.nodePort=0
 OWN_POSTGRES := --set database.trial.image.registry=localhost,database.trial.image.repository=postgres --set-string database.trial.image.tag=15
 
@@ -164,7 +165,7 @@ release-install:
 		--values k8s/kind-values.yaml $(PORTLESS) $(if $(CLUSTER),$(OWN_POSTGRES))
 	$(INSIDE) $(HELM) test candlecast $(TRIED) --logs
 	$(INSIDE) $(HELM) uninstall candlecast $(TRIED) --wait
-	$(INSIDE) $(KUBECTL) delete namespace candlecast-release
+	$(INSIDE) $(KUBECTL) delete namespace candlecast-test-release
 
 # A kind cluster with the images in it, and the trial in that; needs kind, docker and helm.
 .PHONY: cluster-up

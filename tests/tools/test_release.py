@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.deploy.manifests import containers, need, needs_helm, parse, templates
+from tests.deploy.manifests import containers, kind, need, needs_helm, parse, templates
 from tools.generate_kubernetes import CHART, ROOT
 from tools.release import ReleaseError, main, obstacles, package
 
@@ -103,8 +104,8 @@ def test_a_rehearsal_checks_builds_packages_installs_and_pushes_nothing(
         "-m tools.release chart '0.3.0'",
         *walked,
         "upgrade --install candlecast dist/chart/candlecast-0.3.0.tgz",
-        "test candlecast --namespace candlecast-release",
-        "delete namespace candlecast-release",
+        "test candlecast --namespace candlecast-test-release",
+        "delete namespace candlecast-test-release",
         "would push",
     ]
     places = [said.find(step) for step in steps]
@@ -113,6 +114,24 @@ def test_a_rehearsal_checks_builds_packages_installs_and_pushes_nothing(
     assert "NOT WALKED: the signature" in said
     assert "NOT WALKED: the installation" not in said
     assert not re.search(r"^\S*(docker|podman|helm) push", said, re.MULTILINE)
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("options", "postgres"), [([], "docker.io/library/postgres:17"), (["CLUSTER=../cluster"], "localhost/postgres:15")]
+)
+def test_what_is_installed_is_the_package_as_it_comes(tmp_path: Path, options: list[str], postgres: str) -> None:
+    said = planned(tmp_path, "DRY_RUN=1", "VERSION=0.3.0", *options, programs=["docker", "kind"])
+    (command,) = re.findall(
+        r" upgrade --install candlecast dist/chart/\S+ (.*)$", said.replace("\\\n", ""), re.MULTILINE
+    )
+    given = re.findall(r"(--(?:set|set-string|values)) (\S+)", command)
+    made = package("0.3.0", "localhost", tmp_path / "chart")
+    objects = parse(run("template", "candlecast", made, *chain.from_iterable(given), "--kube-version", "1.34.0"))
+    images = {container["image"] for _, pod in templates(objects) for container in containers(pod["spec"])}
+    assert images == {postgres} | {f"localhost/candlecast/{app}:0.3.0" for app in APPS}
+    assert {one["spec"]["type"] for one in kind(objects, "Service") if "type" in one["spec"]} == {"ClusterIP"}
+    assert "registry" not in command.replace("trial.image.registry", "")
 
 
 @pytest.mark.parametrize("options", [[], ["CLUSTER=../cluster", f"REGISTRY={REGISTRY}"]])
