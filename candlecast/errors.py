@@ -342,6 +342,14 @@ class InternalError(CandlecastError):
     remedy = "Look for the `request_id` in the service's log, and report the traceback beside it."
 
 
+def error_of(code: str, message: str) -> CandlecastError:
+    """Return the error of that code again, as another process told it; a code that nobody knows is the root's."""
+    kind = next((one for one in error_tree() if one.named() == code), CandlecastError)
+    error = kind.__new__(kind)
+    CandlecastError.__init__(error, message)
+    return error
+
+
 def error_tree() -> list[type[CandlecastError]]:
     """Return every class of the tree, a parent before its children."""
 

@@ -8,9 +8,9 @@ import signal
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -30,13 +30,16 @@ from candlecast.logs import Tail, log_context
 from candlecast.settings import Settings
 from candlecast.store import candles as candle_store
 from candlecast.store import runs
-from candlecast.store.database import Database, try_lock
+from candlecast.store.database import Database, hold_open, is_locked, try_lock
 from candlecast.store.migrate import ready_database
+from candlecast.store.runs import Counts, RunRow, Standing
+from candlecast.termination import Termination
 
 log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
-_SLEEP_SECONDS = 0.5
+_LOOK_SECONDS = 0.2
+_PATIENCE_SECONDS = 60.0
 
 _LOG_LINES, _LOG_LINE = 200, 1000
 
@@ -48,30 +51,43 @@ class Cancelled(Exception):  # not an error: somebody asked for it
     """Somebody asked that this run stops."""
 
 
-class Run:
-    """A run in progress: its database, its parameters, and where it says how far it is.
+class RunEnded(Exception):  # not an error: there is nothing left to help with
+    """The run that this process took part in has ended, or nobody leads it any more."""
 
-    Several threads may share it: what ends the run in one of them ends it in each at its next safe moment.
+
+class Run(ABC):
+    """A run in progress: its database, its parameters, and where this process says how far it is.
+
+    `index` is this process's place among those of the run. Several threads may share a Run: what ends it in one of
+    them ends it in each at its next safe moment.
     """
 
     def __init__(
-        self, database: Database, run_id: int, claimed: runs.Claim | None, lock: Connection, tail: Tail
+        self,
+        database: Database,
+        job: str,
+        run_id: int,
+        request_id: int | None,
+        parameters: Mapping[str, Any],
+        *,
+        index: int,
+        termination: Termination,
     ) -> None:
         self.database = database
+        self.job = job
         self.id = run_id
-        self.request_id = claimed.request_id if claimed else None
-        self.parameters: Mapping[str, Any] = claimed.parameters if claimed else {}
-        self._lock = lock
-        self._tail = tail
-        self._kept = 0
+        self.request_id = request_id
+        self.parameters = parameters
+        self.index = index
         self.failures: dict[str, CandlecastError] = {}
-        self._done = self._rows = 0
-        self._target: int | None = None
+        self.sleep = termination.sleep
+        self.interruptible = termination.interruptible
+        self._termination = termination
+        self._counts = self._unsaid = Counts()
+        self._message: str | None = None
         self._reported = 0.0
-        self._terminated = False
-        self._at_once = False
         self._guard = threading.RLock()
-        self._ended: Cancelled | LockLost | None = None
+        self._ended: Cancelled | RunEnded | LockLost | None = None
 
     def wanted_series(self, settings: Settings) -> tuple[Series, ...]:
         """Return the series that the parameters name, or all that are configured or were asked for.
@@ -93,50 +109,86 @@ class Run:
     def plan(self, steps: int) -> None:
         """Say how many steps the run has, or how many more."""
         with self._guard:
-            self._target = (self._target or 0) + steps
+            self._unsaid += Counts(target=steps)
 
     def advance(self, message: str, *, done: int = 0, rows: int = 0) -> None:
         """Add finished steps and written rows; call after every chunk, when stopping is safe.
 
-        Raise Cancelled when somebody asked the run to stop, and Interrupted after SIGTERM.
+        Raise Cancelled when somebody asked the run to stop, Interrupted after SIGTERM, and RunEnded in a process that
+        takes part in a run which has ended.
         """
         with self._guard:
-            self._done += done
-            self._rows += rows
-            if self._terminated:
-                raise _interrupted()
+            self._unsaid += Counts(done=done, rows=rows)
+            self._message = message
+            self._termination.require_time()
             if self._ended:
                 raise self._ended
             if time.monotonic() - self._reported >= _REPORT_SECONDS:
                 self.report(message)
 
     def report(self, message: str | None) -> None:
-        """Write the progress down now; raise Cancelled when somebody asked the run to stop, LockLost without lock."""
+        """Write the progress down now; raise what `advance` raises, and LockLost without the lock."""
         with self._guard:
+            self._reported = time.monotonic()
             try:
-                self._report(message)
-            except (Cancelled, LockLost) as ended:
+                standing = self._write_down(self._unsaid, message)
+                self._counts, self._unsaid = standing.counts, Counts()
+                if standing.cancelled:
+                    raise Cancelled
+            except (Cancelled, RunEnded, LockLost) as ended:
                 self._ended = ended
                 raise
 
-    def _report(self, message: str | None) -> None:
-        self._reported = time.monotonic()
+    def settle(self) -> None:
+        """Write down what is not written down yet, as `report` does."""
+        with self._guard:
+            if self._unsaid != Counts():
+                self.report(self._message)
+
+    @abstractmethod
+    def _write_down(self, more: Counts, message: str | None) -> Standing:
+        """Add to the run's counters and return how it stands; raise LockLost or RunEnded where it is not ours."""
+
+    def fail(self, what: str, error: CandlecastError) -> None:
+        """Note that one part (a series, a model) failed; the others go on."""
+        with self._guard:
+            self.failures[what] = error
+        log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return the counters of the summary line: those of all processes of the run."""
+        counts = self._counts + self._unsaid
+        return {"done": counts.done, "failed": len(self.failures), "target": counts.target, "rows": counts.rows}
+
+
+class _Led(Run):
+    """A run in the process that leads it: holds the job's lock, and writes message, failures and log down."""
+
+    def __init__(
+        self,
+        database: Database,
+        job: str,
+        run_id: int,
+        claimed: runs.Claim | None,
+        lock: Connection,
+        tail: Tail,
+        termination: Termination,
+    ) -> None:
+        request_id, parameters = (claimed.request_id, claimed.parameters) if claimed else (None, {})
+        super().__init__(database, job, run_id, request_id, parameters, index=0, termination=termination)
+        self._lock = lock
+        self._tail = tail
+        self._kept = 0
+
+    def _write_down(self, more: Counts, message: str | None) -> Standing:
         self._require_lock()
         with self.database.begin() as connection:
-            cancelled = runs.report(
-                connection,
-                self.id,
-                done=self._done,
-                failed=len(self.failures),
-                target=self._target,
-                rows=self._rows,
-                message=message,
-            )
+            standing = runs.report(connection, self.id, more, failed=len(self.failures), message=message)
             self._keep_log(connection)
-        if cancelled is None:
+        if standing is None:
             raise LockLost("another run has taken over")
-        if cancelled:
-            raise Cancelled
+        return standing
 
     def _keep_log(self, connection: Connection) -> None:
         if (count := self._tail.count) != self._kept:
@@ -149,55 +201,41 @@ class Run:
         except SQLAlchemyError as error:
             raise LockLost("the connection that held the job's lock is gone; the next run goes on from here") from error
 
-    def fail(self, what: str, error: CandlecastError) -> None:
-        """Note that one part (a series, a model) failed; the others go on."""
-        with self._guard:
-            self.failures[what] = error
-        log.warning("%s failed: %s", what, error.message, extra={"fields": {"part": what, "code": error.code}})
 
-    def sleep(self, seconds: float) -> None:
-        """Wait; raise Interrupted soon after SIGTERM, in whichever thread."""
-        end = time.monotonic() + seconds
-        while True:
-            if self._terminated:
-                raise _interrupted()
-            left = end - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(left, _SLEEP_SECONDS))
+class _Joined(Run):
+    """A run in a process that takes part in it; it ends with the run, and with the process that leads."""
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Let SIGTERM raise Interrupted at once inside the block: for long calculations that write nothing."""
-        self._at_once = True
-        try:
-            if self._terminated:
-                raise _interrupted()
-            yield
-        finally:
-            self._at_once = False
-
-    def terminate(self, *_: int | FrameType | None) -> None:
-        """Stop at the next safe moment; the handler of SIGTERM."""
-        self._terminated = True
-        if self._at_once:
-            raise _interrupted()
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Return the counters of the summary line."""
-        return {"done": self._done, "failed": len(self.failures), "target": self._target, "rows": self._rows}
+    def _write_down(self, more: Counts, message: str | None) -> Standing:
+        with self.database.begin() as connection:
+            standing = runs.contribute(connection, self.id, more)
+            led = is_locked(connection, lock_name(self.job))
+        if standing is None or not led:
+            raise RunEnded
+        return standing
 
 
-def run_job(job: str, settings: Settings, work: Callable[[Run], str]) -> int:
+def run_job(
+    job: str,
+    settings: Settings,
+    work: Callable[[Run], str],
+    take_part: Callable[[Run], None] | None = None,
+    *,
+    patience: float = _PATIENCE_SECONDS,
+) -> int:
     """Run `work` as the only run of `job` and return the process's exit code.
 
     `work` returns its summary as a sentence. Its parameters come from the oldest request that waits for this job,
     never from the command line. Exit codes are those of `candlecast.errors`; of a run over several parts 0 when all
     succeeded, 75 when a failed one may succeed later, else the code of the first failure.
+
+    A process with a job index above 0 leads no run, but takes part in the one that another process leads, by
+    `take_part`, until that ends. Its exit code is 0 also where nobody leads within `patience` seconds. Jobs without
+    `take_part` do not look at the index.
     """
     try:
         database = ready_database(settings)
+        if settings.job_index and take_part:
+            return _join(job, database, settings.job_index, take_part, patience)
         with _locked(database, job) as lock:
             return _run_locked(job, database, lock, work)
     except CandlecastError as error:
@@ -211,15 +249,22 @@ def holder() -> str:
     return f"{socket.gethostname()} pid {os.getpid()}"
 
 
-def _interrupted() -> Interrupted:
-    return Interrupted("stopped by SIGTERM; the next run goes on from here")
+def lock_name(job: str, part: str | None = None) -> str:
+    """Return the name of the lock of a job, or of one part of its runs."""
+    return ":".join(filter(None, ("candlecast", job, part)))
+
+
+def unexpected(error: Exception) -> CandlecastError:
+    """Return the error for what nobody foresaw; log its traceback."""
+    log.error("unexpected error", exc_info=error)
+    return CandlecastError(f"unexpected {type(error).__name__}: {error}")
 
 
 @contextmanager
 def _locked(database: Database, job: str) -> Iterator[Connection]:
     with database.own_connection() as connection:
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        if not try_lock(connection, f"candlecast:{job}"):
+        hold_open(connection)
+        if not try_lock(connection, lock_name(job)):
             with database.begin() as reader:
                 other = runs.running(reader, job)
             who = f"run {other.id} on {other.holder}, since {other.started_at:%H:%M:%S} UTC" if other else "another run"
@@ -232,13 +277,58 @@ def _run_locked(job: str, database: Database, lock: Connection, work: Callable[[
         runs.close_lost(connection, job)
         claimed = runs.claim(connection, job)
         run_id = runs.start(connection, job, claimed, holder=holder())
-    with Tail(_LOG_LINES, _LOG_LINE) as tail, log_context(job=job, run_id=run_id):
-        run = Run(database, run_id, claimed, lock, tail)
-        previous = signal.signal(signal.SIGTERM, run.terminate)
-        try:
-            return _finish(run, *_outcome(run, work))
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+    with (
+        Tail(_LOG_LINES, _LOG_LINE) as tail,
+        log_context(job=job, run_id=run_id),
+        Termination().handling(signal.SIGTERM) as termination,
+    ):
+        run = _Led(database, job, run_id, claimed, lock, tail, termination)
+        return _finish(run, *_outcome(run, work))
+
+
+def _join(job: str, database: Database, index: int, take_part: Callable[[Run], None], patience: float) -> int:
+    with Termination().handling(signal.SIGTERM) as termination, log_context(job=job, job_index=index):
+        row = _led_run(job, database, index, termination, patience)
+        if row is None or row.id is None:
+            log.info("nobody leads a run of %s that this process could take part in", job)
+            return 0
+        with log_context(run_id=row.id):
+            run = _Joined(database, job, row.id, row.request_id, row.parameters, index=index, termination=termination)
+            return _taken_part(run, take_part)
+
+
+def _led_run(job: str, database: Database, index: int, termination: Termination, patience: float) -> RunRow | None:
+    """Wait for a run that somebody leads; None where none begins in time, or the one to take part in has ended."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        with database.begin() as connection:
+            newest = runs.newest(connection, job)
+            led = is_locked(connection, lock_name(job))
+        if newest is not None and newest.state == "running":
+            if led:
+                return newest
+        elif newest is not None and (newest.holder or "").startswith(f"{_leading_pod(index)} "):
+            return None
+        termination.sleep(_LOOK_SECONDS)
+    return None
+
+
+def _leading_pod(index: int) -> str:
+    """Return the host that leads where this process is a pod of an Indexed Job, whose host names end with the index."""
+    return f"{socket.gethostname().removesuffix(f'-{index}')}-0"
+
+
+def _taken_part(run: Run, take_part: Callable[[Run], None]) -> int:
+    try:
+        take_part(run)
+    except (Cancelled, RunEnded):
+        pass
+    except CandlecastError:
+        raise
+    except Exception as error:
+        raise unexpected(error) from error
+    log.info("took part to the end")
+    return 0
 
 
 def _outcome(run: Run, work: Callable[[Run], str]) -> tuple[str, str | None, CandlecastError | None]:
@@ -250,8 +340,7 @@ def _outcome(run: Run, work: Callable[[Run], str]) -> tuple[str, str | None, Can
     except CandlecastError as error:
         return "failed", None, error
     except Exception as error:
-        log.exception("unexpected error")
-        return "failed", None, CandlecastError(f"unexpected {type(error).__name__}: {error}")
+        return "failed", None, unexpected(error)
     if not run.failures:
         return "succeeded", message, None
     errors = list(run.failures.values())

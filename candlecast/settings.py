@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     venue_concurrency: int = Field(default=4, ge=1)
     """Series of one venue that ingestion asks for at once."""
 
+    ingestion_parallelism: int = Field(default=1, ge=1, le=100)
+    """Processes that share a run of ingestion out, series by series. Each keeps to its share of what a venue allows."""
+
     overlap_candles: int = Field(default=10, ge=0)
     """Newest stored candles that ingestion asks for again with the next ones: a venue may have restated them."""
 
@@ -89,6 +92,12 @@ class Settings(BaseSettings):
 
     train_threads: int = Field(default=1, ge=1)
     """Threads of one training run; the CPU limit of its container, never more."""
+
+    training_parallelism: int = Field(default=1, ge=1, le=100)
+    """Processes that share a run of training out, model by model."""
+
+    job_index: int = Field(default=0, ge=0)
+    """Which of the processes of a run this one is: 0 leads, all others take part. Set by whoever starts them."""
 
     feature_dir: Path | None = None
     """Folder where training keeps feature matrices as Parquet, and takes those that were made from exactly its candles.

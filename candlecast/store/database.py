@@ -135,9 +135,27 @@ def notify(connection: Connection, channel: str, payload: str) -> None:
     connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})
 
 
+def hold_open(connection: Connection) -> None:
+    """Let this transaction wait for its next statement as long as it takes."""
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
 def try_lock(connection: Connection, name: str) -> bool:
     """Take the advisory lock `name` until this transaction ends; return whether it was free."""
     statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+    return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
+def is_locked(connection: Connection, name: str) -> bool:
+    """Return whether anybody holds the advisory lock `name`, without touching it."""
+    statement = text("""
+        SELECT EXISTS (
+            SELECT FROM pg_locks, (SELECT hashtextextended(:name, 0) AS key) AS wanted
+            WHERE locktype = 'advisory' AND granted AND objsubid = 1
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid
+        )
+    """)
     return bool(connection.execute(statement, {"name": name}).scalar_one())
 
 

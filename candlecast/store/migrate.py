@@ -9,7 +9,7 @@ from candlecast.errors import StoreUnavailable
 from candlecast.settings import Settings
 from candlecast.store.database import Database, open_database
 
-REVISION = "0010"
+REVISION = "0011"
 """The revision that this code needs; a test compares it with the newest migration."""
 
 

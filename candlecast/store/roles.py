@@ -12,6 +12,7 @@ from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, text
 
 _RUNS = {"job_run": "INSERT, UPDATE", "run_log": "INSERT, UPDATE", "run_request": "INSERT, UPDATE"}
+_SHARED_RUNS = {**_RUNS, "run_part": "INSERT, UPDATE, DELETE"}
 _RETRAINING = {"retraining_decision": "INSERT, UPDATE"}
 
 RIGHTS: Mapping[str, Mapping[str, str]] = {
@@ -25,7 +26,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "archive_file": "INSERT, UPDATE",
         "last_price": "INSERT, UPDATE",
         "venue_status": "INSERT, UPDATE",
-        **_RUNS,
+        **_SHARED_RUNS,
     },
     "train": {
         "series": "INSERT, UPDATE",
@@ -36,7 +37,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "evaluation_forecast": "INSERT",
         "trial": "INSERT",
         **_RETRAINING,
-        **_RUNS,
+        **_SHARED_RUNS,
     },
     "serve": {
         "series": "INSERT",

@@ -64,6 +64,27 @@ class Claim:
     parameters: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Finished steps, planned steps (None before there is a plan) and written rows."""
+
+    done: int = 0
+    target: int | None = None
+    rows: int = 0
+
+    def __add__(self, more: Counts) -> Counts:
+        targets = [target for target in (self.target, more.target) if target is not None]
+        return Counts(self.done + more.done, sum(targets) if targets else None, self.rows + more.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What all processes of a run have counted by now, and whether somebody asked that it stops."""
+
+    counts: Counts
+    cancelled: bool
+
+
 def ask(connection: Connection, job: str, parameters: Mapping[str, Any], *, requested_by: str) -> int:
     """Ask for a run of `job`; return the request's id."""
     statement = (
@@ -154,28 +175,31 @@ def start(connection: Connection, job: str, claimed: Claim | None, *, holder: st
     return number
 
 
-def report(
-    connection: Connection,
-    run_id: int,
-    *,
-    done: int,
-    failed: int,
-    target: int | None,
-    rows: int,
-    message: str | None,
-) -> bool | None:
-    """Write down how far a run is; return whether somebody asked it to stop, None when its row is closed already."""
+def report(connection: Connection, run_id: int, more: Counts, *, failed: int, message: str | None) -> Standing | None:
+    """Add to a run's counters, and write down what its leader says of it; None when its row is closed already."""
+    return _add(connection, run_id, more, {"failed": failed, "message": message})
+
+
+def contribute(connection: Connection, run_id: int, more: Counts) -> Standing | None:
+    """Add to the counters of a run that another process leads; None when its row is closed already."""
+    return _add(connection, run_id, more, {})
+
+
+def _add(connection: Connection, run_id: int, more: Counts, said: Mapping[str, Any]) -> Standing | None:
     j, r = schema.job_run.c, schema.run_request.c
-    values = {"done": done, "failed": failed, "target": target, "rows": rows, "message": message}
+    values: dict[str, Any] = {"done": j.done + more.done, "rows": j.rows + more.rows, **said}
+    if more.target is not None:
+        values["target"] = func.coalesce(j.target, 0) + more.target
     row = connection.execute(
         update(schema.job_run)
         .where(j.id == run_id, j.state == "running")
         .values(heartbeat_at=func.clock_timestamp(), **values)
-        .returning(j.request_id)
+        .returning(j.request_id, j.done, j.target, j.rows)
     ).first()
     if row is None:
         return None
-    return bool(connection.execute(select(r.cancel).where(r.id == row.request_id)).scalar())
+    cancelled = connection.execute(select(r.cancel).where(r.id == row.request_id)).scalar()
+    return Standing(Counts(row.done, row.target, row.rows), bool(cancelled))
 
 
 def keep_log(connection: Connection, run_id: int, lines: Sequence[Mapping[str, str]]) -> None:
@@ -212,6 +236,13 @@ def running(connection: Connection, job: str) -> RunRow | None:
     """Return the run of `job` that holds its lock, as far as the table knows."""
     j = schema.job_run.c
     row = connection.execute(_runs().where(j.job == job, j.state == "running").order_by(j.id.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
+def newest(connection: Connection, job: str) -> RunRow | None:
+    """Return the run of `job` that began last, ended or not."""
+    j = schema.job_run.c
+    row = connection.execute(_runs().where(j.job == job).order_by(j.id.desc()).limit(1)).first()
     return _run(row) if row else None
 
 

@@ -343,6 +343,25 @@ run_log = Table(
     Column("lines", JSONB, nullable=False),
 )
 
+# What the processes of a run share out; those of a job's earlier runs are thrown away.
+run_part = Table(
+    "run_part",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("job_run.id", ondelete="CASCADE"), nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("task", JSONB, nullable=False),
+    Column("tries", SmallInteger, nullable=False, server_default=text("0")),
+    Column("holder", Text),
+    Column("outcome", JSONB(none_as_null=True)),
+    Column("finished_at", _TIME),
+    PrimaryKeyConstraint("run_id", "phase", "name"),
+    CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished"),
+    Index("run_part_run_id_lane_position_idx", "run_id", "lane", "position", postgresql_where=text("outcome IS NULL")),
+)
+
 run_request = Table(
     "run_request",
     metadata,

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from candlecast.store import runs
+from candlecast.store.runs import Counts
 from tests.service.house import BTC, TOKEN, House
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -100,7 +101,7 @@ def test_a_wrong_request_is_not_written_down(
 def test_a_run_is_read_while_it_goes_on_and_after(house: House) -> None:
     with house.database.begin() as connection:
         number = runs.start(connection, "training", None, holder="a test")
-        runs.report(connection, number, done=2, failed=0, target=8, rows=5, message="fitting")
+        runs.report(connection, number, Counts(2, 8, 5), failed=0, message="fitting")
     running = house.get(f"/v1/runs/{number}")
     assert (running["state"], running["done"], running["target"], running["message"]) == ("running", 2, 8, "fitting")
     assert running["rate"] == pytest.approx(2 / running["elapsed_seconds"])
@@ -155,7 +156,8 @@ def test_a_run_that_goes_on_learns_that_it_is_to_stop(house: House) -> None:
 
 def _report(house: House, number: int) -> bool | None:
     with house.database.begin() as connection:
-        return runs.report(connection, number, done=0, failed=0, target=None, rows=0, message=None)
+        standing = runs.report(connection, number, Counts(), failed=0, message=None)
+    return standing.cancelled if standing else None
 
 
 def test_what_nobody_asked_for_cannot_be_cancelled(house: House) -> None:
