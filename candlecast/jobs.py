@@ -294,6 +294,7 @@ def _join(job: str, database: Database, index: int, take_part: Callable[[Run], N
             return 0
         with log_context(run_id=row.id):
             run = _Joined(database, job, row.id, row.request_id, row.parameters, index=index, termination=termination)
+            log.info("taking part in a run that %s leads", row.holder)
             return _taken_part(run, take_part)
 
 

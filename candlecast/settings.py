@@ -274,6 +274,10 @@ class Settings(BaseSettings):
         """Return the venues that stand in for a series' own, in the order of asking."""
         return self.fallbacks.get(f"{series.venue}:{series.symbol}", ())
 
+    def shared_pause(self, pause: float) -> float:
+        """Return the pause of each process of an ingestion with which all of them together keep to `pause`."""
+        return pause * self.ingestion_parallelism
+
     @property
     def gap_rechecks(self) -> tuple[timedelta, ...]:
         """Return how long a gap stays confirmed: the first time, the second, and so on."""

@@ -51,10 +51,10 @@ class Lane:
         A part that has no result failed. Raise what the work on a part raised, in whichever process.
         """
         parts = [Part(self._name, phase, name, task) for name, task in tasks.items()]
-        if self._parallelism == 1:
-            return self._work(parts)
         if not parts:
             return {}
+        if self._parallelism == 1:
+            return self._work(parts)
         with self._run.database.begin() as connection:
             store.forget(connection, self._run.id)
             store.add(connection, self._run.id, parts)

@@ -5,7 +5,7 @@ import sys
 from candlecast.jobs import run_job
 from candlecast.program import Parser, run_program
 from candlecast.settings import Settings
-from ingestion_job.ingest import ingest
+from ingestion_job.ingest import ingest, take_part
 from ingestion_job.retention import say_what_would_go, throw_away
 
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _ingest(settings: Settings) -> int:
-    return run_job("ingestion", settings, lambda run: ingest(run, settings))
+    return run_job("ingestion", settings, lambda run: ingest(run, settings), lambda run: take_part(run, settings))
 
 
 def _retain(settings: Settings) -> int:

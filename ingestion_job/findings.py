@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 
 from candlecast.candles import Series, from_ms
@@ -129,6 +129,30 @@ class Findings:
         cause = next((error for error in self.errors if isinstance(error, TemporaryError)), self.errors[0])
         message = f"{_counted(count(left, self.series), 'candle')} missing {_listed(left)}: {'; '.join(reasons)}"
         return type(cause)(message, **cause.details | {"missing": tuple(left)})
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Candles by what became of them: new, corrected, from venues that stand in, and known to be nowhere."""
+
+    inserted: int = 0
+    updated: int = 0
+    borrowed: int = 0
+    confirmed: int = 0
+
+    @classmethod
+    def of(cls, findings: Findings) -> Tally:
+        """Count what a run found about one series."""
+        total = sum(findings.written.values(), Written(0, 0, 0))
+        stand_ins = [findings.written[source] for source in findings.places.fallbacks if source in findings.written]
+        borrowed = sum(written.inserted for written in stand_ins)
+        return cls(total.inserted, total.updated, borrowed, findings.confirmed)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 def union(spans: Sequence[Span], more: Span) -> list[Span]:

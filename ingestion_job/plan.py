@@ -63,6 +63,11 @@ class Plan:
     replacements: tuple[Errand, ...] = ()
 
     @property
+    def past(self) -> tuple[Errand, ...]:
+        """Return what is not about the newest candles."""
+        return self.history + self.replacements
+
+    @property
     def errands(self) -> tuple[Errand, ...]:
         """Return all of it in the order of asking."""
         return self.news + self.history + self.replacements

@@ -87,6 +87,13 @@ class Sources:
         with self.asking(venue) as opened:
             return opened.now()
 
+    def heed_bans(self) -> None:
+        """Leave those sources alone that have banned another process of the run by now."""
+        with self._lock:
+            unaware = [name for name, standing in self._standings.items() if standing.refusal is None]
+        for name in unaware:
+            self._standings[name].refusal = self._ban(name)
+
     def close(self) -> None:
         """Let go of all connections."""
         for source in (*self._venues.values(), *self._archives.values()):

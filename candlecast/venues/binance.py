@@ -64,7 +64,8 @@ class BinanceVenue(LiveVenue):
     @classmethod
     def from_settings(cls, settings: Settings, clock: VenueClock, *, sleep: Sleep) -> Self:
         """Return the adapter for the host that the settings name."""
-        http = HttpClient.from_settings(settings.binance_url, settings, pause=settings.binance_pause, sleep=sleep)
+        pause = settings.shared_pause(settings.binance_pause)
+        http = HttpClient.from_settings(settings.binance_url, settings, pause=pause, sleep=sleep)
         return cls(http, clock.now, sleep=sleep)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:

@@ -30,7 +30,8 @@ class KrakenVenue(LiveVenue):
     @classmethod
     def from_settings(cls, settings: Settings, clock: VenueClock, *, sleep: Sleep) -> Self:
         """Return the adapter for the host that the settings name."""
-        http = HttpClient.from_settings(settings.kraken_url, settings, pause=settings.kraken_pause, sleep=sleep)
+        pause = settings.shared_pause(settings.kraken_pause)
+        http = HttpClient.from_settings(settings.kraken_url, settings, pause=pause, sleep=sleep)
         return cls(http, clock.now)
 
     def fetch(self, series: Series, start: datetime, end: datetime) -> Iterator[Fetched]:

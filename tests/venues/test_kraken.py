@@ -233,3 +233,13 @@ def test_open_venue_reads_the_settings(server: KrakenServer) -> None:
     assert venue.name == "kraken"
     assert abs(venue.now() - NOW) < timedelta(seconds=30)
     venue.close()
+
+
+def test_each_of_several_processes_waits_for_the_turns_of_all(server: KrakenServer) -> None:
+    waits: list[float] = []
+    settings = Settings(kraken_url=server.url, kraken_pause=1, ingestion_parallelism=3)
+    venue = open_venue("kraken", settings, VenueClock(), sleep=waits.append)
+    for _ in range(2):
+        venue.require(SERIES)
+    venue.close()
+    assert waits == [pytest.approx(3, abs=0.9)]
