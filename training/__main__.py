@@ -9,7 +9,8 @@ from importlib import import_module
 
 from candlecast.jobs import run_job
 from candlecast.program import Parser, refuse_arguments, run_program
-from training.job import train_models
+from candlecast.settings import Settings
+from training.job import take_part, train_models
 
 COMMANDS = ("evaluate", "features", "rebuild")
 """Modules with `add_arguments` and `run`, imported when they are asked for: they carry what a training does not."""
@@ -21,9 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     if given and given[0] in COMMANDS:
         return _command(given[0], given[1:])
     refuse_arguments("training", __doc__, given)
-    return run_program(
-        "training", lambda settings: run_job("training", settings, lambda run: train_models(run, settings))
-    )
+    return run_program("training", _train)
+
+
+def _train(settings: Settings) -> int:
+    return run_job("training", settings, lambda run: train_models(run, settings), lambda run: take_part(run, settings))
 
 
 def _command(name: str, given: list[str]) -> int:

@@ -6,19 +6,22 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from candlecast.candles import Candles, Interval, Series
-from candlecast.errors import CandlecastError, Interrupted, ModelError, UnknownSeries
-from candlecast.jobs import Run
+from candlecast.errors import CandlecastError, ModelError, UnknownSeries
+from candlecast.jobs import ENDS_A_RUN, Run
 from candlecast.logs import log_context
 from candlecast.market import KnownCandles, part_series
 from candlecast.settings import Settings
+from candlecast.sharing import Lane
 from candlecast.store import candles as candle_store
 from candlecast.store import evaluations, models, retraining, trials
 from candlecast.store.clocks import read_clock
 from candlecast.store.models import Score, Version
+from candlecast.store.parts import Part
 from candlecast.table import NOTHING_BUILT, Matrices
 from candlecast.xgb import XGBForecaster
 from training.hindsight import look_back
@@ -39,20 +42,46 @@ def train_models(run: Run, settings: Settings) -> str:
     waiting = _not_due(run, settings, kinds) if run.request_id is None else {}
     kinds = {kind: members for kind, members in kinds.items() if kind not in waiting}
     run.plan(sum(step_count(len(members), settings.train_trials) + 1 for members in kinds.values()))
-    outcomes = []
     # The longest interval has the fewest candles: its model is there first.
-    for kind, members in sorted(kinds.items(), key=lambda item: -item[0][1].seconds):
-        name = f"{kind[0]} {kind[1]}"
-        with log_context(model=name):
-            try:
-                promoted = _train_one(run, settings, kind, members)
-                outcomes.append(f"{name} {'promoted' if promoted else 'refused'}")
-            except Interrupted:
-                raise
-            except CandlecastError as error:
-                run.fail(name, error)
+    first = sorted(kinds.items(), key=lambda item: -item[0][1].seconds)
+    came = _models(run, settings).share("model", {_name(kind): _task(members) for kind, members in first})
+    outcomes = [f"{name} {'promoted' if promoted else 'refused'}" for name, promoted in came.items()]
     outcomes += [f"{venue} {interval} not due: {why}" for (venue, interval), why in waiting.items()]
     return ", ".join(outcomes) or "nothing trained"
+
+
+def take_part(run: Run, settings: Settings) -> None:
+    """Train models of a run that another process leads, until it ends."""
+    _models(run, settings).take_part()
+
+
+def _models(run: Run, settings: Settings) -> Lane:
+    # One model at a time, in the main thread, which alone can be interrupted while it fits.
+    work = partial(_train_each, run, settings)
+    return Lane(run, "models", work, at_once=1, parallelism=settings.training_parallelism)
+
+
+def _name(kind: Kind) -> str:
+    return f"{kind[0]} {kind[1]}"
+
+
+def _task(members: Sequence[Series]) -> dict[str, list[str]]:
+    return {"series": list(map(str, members))}
+
+
+def _train_each(run: Run, settings: Settings, parts: Sequence[Part]) -> dict[str, bool]:
+    """Train models; return of those that did not fail whether they were promoted."""
+    promoted = {}
+    for part in parts:
+        members = [Series.parse(name) for name in part.task["series"]]
+        with log_context(model=part.name):
+            try:
+                promoted[part.name] = _train_one(run, settings, (members[0].venue, members[0].interval), members)
+            except ENDS_A_RUN:
+                raise
+            except CandlecastError as error:
+                run.fail(part.name, error)
+    return promoted
 
 
 def _not_due(run: Run, settings: Settings, kinds: Mapping[Kind, Sequence[Series]]) -> dict[Kind, str]:

@@ -48,6 +48,8 @@ def environment(granted: Database, database_url: str, tmp_path: Path) -> dict[st
         database_url,
         tmp_path,
         SERIES,
+        ingestion_parallelism="2",  # the parts of a run are written, though nobody takes part
+        training_parallelism="2",
         backfill_days="14",  # drift compares a week with what training saw before it
         horizons="60",
         max_staleness="1000",
