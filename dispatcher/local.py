@@ -1,4 +1,4 @@
-"""The dispatcher of a laptop: starts asked-for and scheduled runs as subprocesses, one per job at a time."""
+"""The dispatcher of a laptop: starts asked-for and scheduled runs as subprocesses, one run per job at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import logging
 import math
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ _TICK_SECONDS = 0.2
 _RETRY_SECONDS = {"ingestion": 5.0, "training": 300.0, "drift": 60.0, "retention": 300.0}
 _ASKED_RETRY_SECONDS = 5.0
 _STOP_SECONDS = 20.0
+_LINGER_SECONDS = 1.0
 
 _NO_VENUE = ""
 
@@ -55,6 +57,33 @@ class _Known:
     pruned: datetime | None
 
 
+class _Processes:
+    """The processes of one run, the one that leads first."""
+
+    def __init__(self, members: Sequence[ForkServerProcess]) -> None:
+        self.members = members
+        self._led_until = math.inf
+
+    def reap(self) -> int | None:
+        """Return what the leading process ended with, once all have ended.
+
+        The others end with the run; whoever came too late to see it is told to end.
+        """
+        codes = [process.exitcode for process in self.members]
+        if codes[0] is None:
+            return None
+        self._led_until = min(self._led_until, time.monotonic())
+        late = time.monotonic() - self._led_until >= _LINGER_SECONDS
+        for process, code in zip(self.members, codes, strict=True):
+            if code is None and late:
+                process.terminate()
+        if None in codes:
+            return None
+        for process in self.members:
+            process.close()
+        return codes[0]
+
+
 class LocalDispatcher:
     """Turns requests and the schedule into subprocesses until stopped."""
 
@@ -65,7 +94,7 @@ class LocalDispatcher:
         # run, so that a run costs no start-up.
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload([f"{_PROGRAMS['ingestion'][0]}.__main__"])
-        self._active: dict[str, ForkServerProcess] = {}
+        self._active: dict[str, _Processes] = {}
         self._failed_at: dict[str, float] = {}
         self._started_at: dict[tuple[str, str], datetime] = {}
         self._ingested = False
@@ -93,11 +122,10 @@ class LocalDispatcher:
             self._hang_up()
 
     def _reap(self) -> None:
-        for job, process in list(self._active.items()):
-            code = process.exitcode
+        for job, processes in list(self._active.items()):
+            code = processes.reap()
             if code is None:
                 continue
-            process.close()
             del self._active[job]
             self._ingested = self._ingested or (job == "ingestion" and code == 0)
             if code != 0:
@@ -169,9 +197,17 @@ class LocalDispatcher:
 
     def _start(self, job: str, due: Mapping[str, datetime]) -> None:
         self._started_at.update({(job, venue): at for venue, at in due.items()})
-        process = self._processes.Process(target=_run_program, args=_PROGRAMS[job], name=job)
-        process.start()
-        self._active[job] = process
+        parallelism = {
+            "ingestion": self.settings.ingestion_parallelism,
+            "training": self.settings.training_parallelism,
+        }.get(job, 1)
+        members = [
+            self._processes.Process(target=_run_program, args=(*_PROGRAMS[job], index), name=f"{job} {index}")
+            for index in range(parallelism)
+        ]
+        for process in members:
+            process.start()
+        self._active[job] = _Processes(members)
 
     def _wait(self) -> None:
         if self._listener is None and self.database.can_listen:
@@ -187,17 +223,19 @@ class LocalDispatcher:
             self._listener = None
 
     def _end_all(self) -> None:
-        for process in self._active.values():
+        everybody = [process for processes in self._active.values() for process in processes.members]
+        for process in everybody:
             process.terminate()
         end = time.monotonic() + _STOP_SECONDS
-        for job, process in self._active.items():
+        for process in everybody:
             process.join(max(0.1, end - time.monotonic()))
             if process.is_alive():
-                log.warning("%s did not stop in time and is killed; its next run goes on where it was", job)
+                log.warning("%s did not stop in time and is killed; its next run goes on where it was", process.name)
                 process.kill()
                 process.join()
 
 
-def _run_program(package: str, arguments: Sequence[str]) -> None:
-    """Do what `python -m package arguments` does, in a process of its own."""
+def _run_program(package: str, arguments: Sequence[str], index: int) -> None:
+    """Do what `python -m package arguments` does, in a process of its own: the one of its run that has this index."""
+    os.environ["CANDLECAST_JOB_INDEX"] = str(index)
     sys.exit(importlib.import_module(f"{package}.__main__").main(list(arguments)))

@@ -13,7 +13,7 @@ import pytest
 from candlecast.candles import Candles, Interval, Series
 from candlecast.store import candles as store
 from candlecast.store import runs
-from candlecast.store.database import Database
+from candlecast.store.database import Database, try_lock
 from candlecast.store.runs import RunRow
 from tests.making import START, make_candles
 from tests.programs import running
@@ -139,6 +139,25 @@ def test_retention_comes_by_itself_once_a_day(settings: Environment, database: D
         assert (retention.state, retention.requested_by) == ("succeeded", None)
         eventually(lambda: _ended(database, "training"), 90)
     assert len(_runs(database, "retention")) == 1
+
+
+def test_several_processes_make_one_run_and_the_next_one_waits_for_all_of_them(
+    settings: Environment, database: Database, tmp_path: Path
+) -> None:
+    slow = settings | {"CANDLECAST_REPLAY_SPEED": "0.001", "CANDLECAST_INGESTION_PARALLELISM": "3"}
+    with database.own_connection() as locks:
+        assert try_lock(locks, f"candlecast:ingestion:news {BTC}")
+        with running(DISPATCHER, slow, tmp_path / "log") as process:
+            eventually(lambda: (tmp_path / "log").read_text().count("taking part") == 2, 60)
+            locks.commit()
+            (first,) = eventually(lambda: _ended(database, "ingestion"), 60)
+            assert (first.state, first.rows) == ("succeeded", PLAYED)
+            with database.begin() as connection:
+                number = runs.ask(connection, "ingestion", {}, requested_by="anna")
+            eventually(lambda: _of(database, [number]), 60)
+            assert _never_two_at_once(_runs(database, "ingestion"))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
 
 
 def test_a_dispatcher_that_shall_do_nothing_ends_at_once(settings: Environment, tmp_path: Path) -> None:
