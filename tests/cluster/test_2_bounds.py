@@ -77,7 +77,7 @@ class TestAdmission:
         return manual_job(installation.rig, "training")
 
     def test_an_exact_copy_is_allowed(self, installation: Installation, job: dict[str, Any]) -> None:
-        worked, answer = _create(installation.rig, job)
+        worked, answer = create_as_dispatcher(installation.rig, job)
         assert worked, answer
 
     def test_another_name_is_refused(self, installation: Installation, job: dict[str, Any]) -> None:
@@ -118,16 +118,21 @@ class TestAdmission:
         job["spec"][limit] += 1
         _refused(installation.rig, job, "attempts and deadline must be exactly the CronJob's")
 
-    def test_five_pods_at_once_are_refused(self, installation: Installation, job: dict[str, Any]) -> None:
-        job["spec"]["parallelism"] = 5
-        _refused(installation.rig, job, "one pod at a time")
+    @pytest.mark.parametrize(
+        "change", [{"parallelism": 5}, {"completions": 5}, {"completionMode": "Indexed", "completions": 1}]
+    )
+    def test_other_pods_at_once_than_the_cronjobs_are_refused(
+        self, installation: Installation, job: dict[str, Any], change: dict[str, Any]
+    ) -> None:
+        job["spec"] |= change
+        _refused(installation.rig, job, "as many pods at once as the CronJob says")
 
     def test_a_run_beside_a_scheduled_one_is_refused(self, installation: Installation) -> None:
         rig = installation.rig
         job = manual_job(rig, "ingestion")
 
         def refused() -> bool:
-            worked, answer = _create(rig, job)
+            worked, answer = create_as_dispatcher(rig, job)
             return not worked and "a scheduled run is active" in answer
 
         # Ingestion runs every minute here: ask, without creating anything, until that is under way.
@@ -184,11 +189,12 @@ def _as_dispatcher(rig: Rig) -> tuple[str, ...]:
     return ("--as", f"system:serviceaccount:{rig.namespace}:{rig.release}-dispatcher")
 
 
-def _create(rig: Rig, job: dict[str, Any]) -> tuple[bool, str]:
+def create_as_dispatcher(rig: Rig, job: dict[str, Any]) -> tuple[bool, str]:
+    """Return whether the dispatcher may create a Job, and the API server's words; nothing is created."""
     return rig.attempt("create", "--dry-run=server", "-f", "-", *_as_dispatcher(rig), stdin=json.dumps(job))
 
 
 def _refused(rig: Rig, job: dict[str, Any], message: str) -> None:
-    worked, answer = _create(rig, job)
+    worked, answer = create_as_dispatcher(rig, job)
     assert not worked
     assert message in answer

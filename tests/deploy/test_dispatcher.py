@@ -12,9 +12,10 @@ from candlecast.store import runs
 from candlecast.store.database import Database
 from dispatcher.kubernetes import Cluster, KubernetesDispatcher
 
+_INDEXED = {"completionMode": "Indexed", "completions": 2, "parallelism": 2}
 TEMPLATE = {
     "metadata": {"labels": {"app": "training"}},
-    "spec": {"backoffLimit": 1, "template": {"spec": {"containers": [{"name": "training", "image": "i"}]}}},
+    "spec": {**_INDEXED, "backoffLimit": 1, "template": {"spec": {"containers": [{"name": "training", "image": "i"}]}}},
 }
 
 
