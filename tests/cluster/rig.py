@@ -203,6 +203,20 @@ def outcome(load: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
+@contextmanager
+def readers(caller: Caller, *, seconds: float) -> Iterator[None]:
+    """Let readers ask for the latest forecasts during the block: every answer is 2xx, and they outlast the block."""
+    load = caller.load("/v1/forecasts/latest", seconds=seconds, threads=2, most=1000 * int(seconds))
+    begin = time.monotonic()
+    yield
+    took = time.monotonic() - begin
+    seen = outcome(load)
+    print(f"{took:.0f} s, {seen}")  # noqa: T201
+    assert seen["errors"] == {}
+    assert seen["statuses"] == {"200": seen["requests"]}
+    assert seen["seconds"] > took
+
+
 def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
     """Wait until something holds and return how long it took."""
     begin = time.monotonic()

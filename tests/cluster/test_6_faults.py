@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 
 from candlecast.errors import JobLocked
 from tests.cluster.conftest import Installation
-from tests.cluster.rig import Caller, Rig, outcome, until
+from tests.cluster.rig import Caller, Object, Rig, readers, until
 
 PATH = "/v1/forecasts/latest"
 
 
 @pytest.mark.row(42)
-def test_of_two_runs_at_once_one_says_that_the_other_holds_the_lock(installation: Installation) -> None:
+def test_a_run_beside_another_says_that_the_other_holds_the_lock(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
-    for name in ("twin-1", "twin-2"):
-        rig.kubectl("create", "job", name, f"--from=cronjob/{rig.release}-training")
+    status, asked = caller.call("POST", "/v1/runs", {"job": "training"}, token=rig.token())
+    assert status == 202, asked
 
-    def one_was_locked_out() -> bool:
-        codes = [code for name in ("twin-1", "twin-2") for code in _exit_codes(rig, name)]
-        return JobLocked.exit_code in codes
+    def state() -> str:
+        (run,) = caller.get(f"/v1/runs?request_id={asked['request_id']}")["runs"]
+        return str(run["state"])
 
-    until(one_was_locked_out, 180, f"exit code {JobLocked.exit_code}")
-    rig.kubectl("delete", "job", "twin-1", "twin-2", "--wait=false")
+    until(lambda: state() != "queued", 120, "run that has begun")
+    rig.kubectl("create", "job", "beside", f"--from=cronjob/{rig.release}-training")
+    until(lambda: bool(_exit_codes(rig, "beside")), 180, "end of the second")
+    assert _exit_codes(rig, "beside")[0] == JobLocked.exit_code
+    rig.kubectl("delete", "job", "beside", "--wait=false")
+    until(lambda: state() == "succeeded", 600, "end of the first")
 
 
 @pytest.mark.row(43)
@@ -50,31 +56,35 @@ def test_without_postgres_old_pods_answer_and_a_new_one_is_not_ready(
     installation: Installation, caller: Caller
 ) -> None:
     rig = installation.rig
-    database = f"statefulset/{rig.release}-database"
-    until(lambda: len(rig.pods("service")) >= 2, 120, "two replicas")
-    (kept, *others) = [pod["metadata"]["name"] for pod in rig.pods("service")]
-    load = caller.load(PATH, seconds=120, threads=2, most=12000)
-    rig.kubectl("scale", database, "--replicas=0")
-    until(lambda: not rig.pods("database"), 60, "end of Postgres")
-    away = time.monotonic()
-    rig.kubectl("delete", "pod", others[0], "--wait=false")
+    until(lambda: len(rig.pods("service")) >= 2 and all(map(_is_ready, rig.pods("service"))), 180, "two replicas")
+    known = {pod["metadata"]["name"] for pod in rig.pods("service")}
+    deleted = min(known)
+    with readers(caller, seconds=150), _without_postgres(rig):
+        away = time.monotonic()
+        rig.kubectl("delete", "pod", deleted, "--wait=false")
 
-    def is_not_ready() -> bool:
-        new = [pod for pod in rig.pods("service") if pod["metadata"]["name"] not in (kept, *others)]
-        return bool(new) and not _is_ready(new[0])
+        def replaced() -> list[Object]:
+            return [pod for pod in rig.get("pod", component="service") if pod["metadata"]["name"] not in known]
 
-    until(is_not_ready, 60, "new pod that is not ready")
-    assert _stale(caller) == {True}
-    kept_pod = next(pod for pod in rig.pods("service") if pod["metadata"]["name"] == kept)
-    assert _is_ready(kept_pod)
-    until(lambda: time.monotonic() - away > 60, 61, "minute without Postgres")
-    rig.kubectl("scale", database, "--replicas=1")
-    seen = outcome(load)
-    print(seen)  # noqa: T201
-    assert seen["errors"] == {}
-    assert seen["statuses"] == {"200": seen["requests"]}
-    until(lambda: all(_is_ready(pod) for pod in rig.pods("service")), 240, "readiness of all")
+        until(lambda: bool(replaced()), 60, "new pod")
+        until(lambda: _stale(caller) == {True}, 60, "forecasts that are marked stale")
+        until(lambda: time.monotonic() - away > 60, 61, "minute without Postgres")
+        assert not any(map(_is_ready, replaced()))
+        assert all(_is_ready(rig.get("pod", name)) for name in known - {deleted})
+    until(lambda: len(rig.pods("service")) >= 2 and all(map(_is_ready, rig.pods("service"))), 240, "readiness of all")
     until(lambda: _stale(caller) == {False}, 240, "forecasts that are up to date")
+
+
+@contextmanager
+def _without_postgres(rig: Rig) -> Iterator[None]:
+    """Take Postgres away, and give it back whatever happens."""
+    database = f"statefulset/{rig.release}-database"
+    rig.kubectl("scale", database, "--replicas=0")
+    try:
+        until(lambda: not rig.pods("database"), 60, "end of Postgres")
+        yield
+    finally:
+        rig.kubectl("scale", database, "--replicas=1")
 
 
 def _exit_codes(rig: Rig, job: str) -> list[int]:
@@ -103,7 +113,5 @@ def _interval(series: str) -> int:
     return {"5m": 300, "15m": 900}[series.rsplit(":", 1)[1]]
 
 
-def _is_ready(pod: dict[str, object]) -> bool:
-    status = pod["status"]
-    assert isinstance(status, dict)
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+def _is_ready(pod: Object) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.cluster.rig import VALUES, Caller, Rig, outcome, until
+from tests.cluster.rig import VALUES, Caller, Rig, readers, until
 from tools.generate_kubernetes import ROOT
 
 NAMESPACE = "candlecast-test-previous"
 CHART = ROOT / "var/previous-chart"
-PATH = "/v1/forecasts/latest"
 SECONDS = 150
 
 
@@ -45,10 +43,8 @@ def test_an_upgrade_migrates_the_data_and_costs_no_reader_an_answer(previous: tu
     _wait_for_rows(rig, 20)
     before, revision = _ledger(caller), _revision(rig)
     assert _tags(rig) == {"previous"}
-    _while_read(
-        caller,
-        lambda: rig.helm("upgrade", rig.release, "helm/candlecast", "--values", VALUES, "--wait", "--timeout", "5m"),
-    )
+    with readers(caller, seconds=SECONDS):
+        rig.helm("upgrade", rig.release, "helm/candlecast", "--values", VALUES, "--wait", "--timeout", "5m")
     assert _tags(rig) == {"dev"}
     assert _revision(rig) > revision
     assert _ledger(caller)[: len(before)] == before
@@ -60,26 +56,14 @@ def test_an_upgrade_migrates_the_data_and_costs_no_reader_an_answer(previous: tu
 def test_a_rollback_serves_on_with_the_newer_schema(previous: tuple[Rig, Caller]) -> None:
     rig, caller = previous
     before, revision = _ledger(caller), _revision(rig)
-    _while_read(caller, lambda: rig.helm("rollback", rig.release, "1", "--wait", "--timeout", "5m"))
+    with readers(caller, seconds=SECONDS):
+        rig.helm("rollback", rig.release, "1", "--wait", "--timeout", "5m")
     assert _tags(rig) == {"previous"}
     assert _revision(rig) == revision
     assert _ledger(caller)[: len(before)] == before
     _wait_for_rows(rig, _rows(rig) + 1)
     for job in ("ingestion", "training"):
         _run_succeeds(rig, caller, job)
-
-
-def _while_read(caller: Caller, change: Any) -> None:
-    """Make a change while readers read; every answer must be good, and the reading must outlast the change."""
-    load = caller.load(PATH, seconds=SECONDS, threads=2, most=120_000)
-    begin = time.monotonic()
-    change()
-    took = time.monotonic() - begin
-    seen = outcome(load)
-    print(f"{took:.0f} s, {seen}")  # noqa: T201
-    assert seen["seconds"] > took
-    assert seen["errors"] == {}
-    assert seen["statuses"] == {"200": seen["requests"]}
 
 
 def _store(rig: Rig, command: str) -> dict[str, Any]:

@@ -46,7 +46,9 @@ def applied(overlay: Path) -> Iterator[Rig]:
     rig.kubectl("apply", "--server-side", "-k", str(overlay))
     yield rig
     if not os.environ.get("CANDLECAST_KEEP"):
-        rig.kubectl("delete", "-k", str(overlay), "--wait=false")
+        names = rig.kubectl("get", "--ignore-not-found", "-k", str(overlay), "-o", "name").split()
+        # Those stay, as k8s/README.md says: without them the API server would forget how to watch CronJobs.
+        rig.kubectl("delete", "--wait=false", *(name for name in names if not name.endswith("-dispatcher-watch")))
         rig.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
