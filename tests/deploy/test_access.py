@@ -1,11 +1,13 @@
 """Who may do what and talk to whom: rows 19, 20, 22 and 24 of the goal table."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deploy.manifests import Manifest, component, helm, kind, needs_helm, objects, templates, topologies
+from tests.deploy.manifests import RENDERED, Manifest, component, helm, kind, needs_helm, objects, templates, topologies
+from tools.generate_kubernetes import ROOT
 
 
 @pytest.mark.row(19)
@@ -33,8 +35,9 @@ def test_every_cronjob_guards_its_copies(topology: Path) -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in kind(manifests, "ValidatingAdmissionPolicy")}
     assert policies.keys() == bindings.keys() == {binding["policyName"] for binding in bindings.values()}
     guards = {name: policy for name, policy in policies.items() if policy["failurePolicy"] == "Fail"}
-    dispatcher = {"candlecast-candlecast-dispatcher"} if cronjobs else set()
-    assert guards.keys() == {f"candlecast-{name}" for name in cronjobs} | dispatcher
+    own = hashlib.sha256(b"candlecast/candlecast").hexdigest()[:8]
+    guarded = [*cronjobs, "candlecast-dispatcher"] if cronjobs else []
+    assert guards.keys() == {name.replace("candlecast-", f"candlecast-candlecast-{own}-") for name in guarded}
     for name, policy in guards.items():
         assert bindings[name]["validationActions"] == ["Deny"]
         assert "system:serviceaccount:candlecast:candlecast-dispatcher" in policy["matchConditions"][0]["expression"]
@@ -47,6 +50,14 @@ def test_every_cronjob_guards_its_copies(topology: Path) -> None:
             compared = " ".join(one["expression"] for one in policy["validations"])
             for part in ("spec.template.spec", "metadata.labels", "metadata.?annotations", "spec.?backoffLimit"):
                 assert f"object.{part}" in compared or f"object.spec.template.{part}" in compared, part
+
+
+@pytest.mark.row(48)
+def test_the_page_names_the_policy_that_stays() -> None:
+    policies = kind(objects(RENDERED[0]), "ValidatingAdmissionPolicy")
+    (stays,) = [one["metadata"]["name"] for one in policies if "helm.sh/resource-policy" in str(one["metadata"])]
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    assert f"kubectl delete validatingadmissionpolicy,validatingadmissionpolicybinding {stays}`" in page
 
 
 @pytest.mark.row(22)

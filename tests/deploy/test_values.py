@@ -291,3 +291,4 @@ def test_two_releases_share_no_name() -> None:
 
     assert not names("a", "n") & names("b", "n")
     assert not names("a", "n") & names("a", "m")
+    assert not names("b-c", "a") & names("c", "a-b")

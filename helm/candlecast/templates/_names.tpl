@@ -4,6 +4,8 @@ Names and labels.
 candlecast.fullname     what every object's name starts with: at most 36 characters, because a Job made by hand adds
                         "-ingestion-manual-<number>" and a pod's name adds more
 candlecast.name         name of one component: (dict "root" $ "component" "service")
+candlecast.policyName   name of a cluster-wide object: that with the namespace in front, and a hash that tells namespace a,
+                        release b-c from namespace a-b, release c
 candlecast.labels       labels of an object, candlecast.selector the ones that select its pods
 candlecast.image        reference of an image: (dict "root" $ "image" .Values.service.image); a digest wins over a tag
 */}}
@@ -19,6 +21,11 @@ candlecast.image        reference of an image: (dict "root" $ "image" .Values.se
 
 {{- define "candlecast.name" -}}
 {{- printf "%s-%s" (include "candlecast.fullname" .root) .component -}}
+{{- end -}}
+
+{{- define "candlecast.policyName" -}}
+{{- $release := printf "%s/%s" .root.Release.Namespace .root.Release.Name -}}
+{{- printf "%s-%s-%s-%s" .root.Release.Namespace (include "candlecast.fullname" .root) (sha256sum $release | trunc 8) .component -}}
 {{- end -}}
 
 {{- define "candlecast.labels" -}}
