@@ -5,6 +5,9 @@ apiVersion: v1
 kind: Service
 metadata:
   {{- include "candlecast.metadata" . | nindent 2 }}
+  {{- with .annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   type: {{ .type | default "ClusterIP" }}
   selector:
