@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from candlecast.errors import CandlecastError, LockLost, error_of
 from candlecast.jobs import ENDS_A_RUN, Cancelled, Run, RunEnded, holder, lock_name, unexpected
 from candlecast.store import parts as store
-from candlecast.store.database import hold_open, try_lock
+from candlecast.store.database import hold_open, try_locks
 from candlecast.store.parts import Part
 
 MOST_TRIES = 3
@@ -96,13 +96,8 @@ class Lane:
             self._run.advance(f"waiting for parts of {self._name}")
 
     def _lock(self, parts: Sequence[Part], locks: Connection) -> list[Part]:
-        taken: list[Part] = []
-        for part in parts:
-            if len(taken) == self._at_once or (taken and part.phase != taken[0].phase):
-                break
-            if try_lock(locks, lock_name(self._run.job, str(part))):
-                taken.append(part)
-        return taken
+        names = [lock_name(self._run.job, str(part)) for part in parts]
+        return [parts[place] for place in try_locks(locks, names, self._at_once)]
 
     def _outcomes(self, parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
         """Do those of the parts that are not done by now, and return what came of them as it is written down."""

@@ -1,6 +1,7 @@
 """One run, several real processes: every part is done, by one of them, whoever dies."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -167,6 +168,14 @@ def test_where_nobody_leads_there_is_nothing_to_take_part_in(start: Start, datab
     (tmp_path / "impatient").touch()
     assert codes(start(1)) == [0]
     assert rows(database) == []
+
+
+def test_who_comes_after_its_own_jobs_leader_has_ended_waits_for_nobody(start: Start, database: Database) -> None:
+    with database.begin() as connection:
+        # What the pod with index 0 is called where the one with index 1 has this machine's name and a number.
+        number = runs.start(connection, JOB, None, holder=f"{socket.gethostname()}-0 pid 7")
+        runs.finish(connection, number, state="succeeded", exit_code=0)
+    assert start(1).wait(30) == 0
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,15 @@ def try_lock(connection: Connection, name: str) -> bool:
     """Take the advisory lock `name` until this transaction ends; return whether it was free."""
     statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
     return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
+def try_locks(connection: Connection, names: Sequence[str], most: int) -> list[int]:
+    """Take the first free ones of some advisory locks, at most so many, as `try_lock` does; return their places."""
+    statement = text("""
+        SELECT place FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS wanted (name, place)
+        WHERE pg_try_advisory_xact_lock(hashtextextended(name, 0)) LIMIT :most
+    """)
+    return [place - 1 for place in connection.execute(statement, {"names": list(names), "most": most}).scalars()]
 
 
 def is_locked(connection: Connection, name: str) -> bool:

@@ -1,12 +1,16 @@
 """What the processes of a run share: its counters, its parts, and locks that can be seen without taking them."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from candlecast.store import parts, runs
-from candlecast.store.database import Database, is_locked, try_lock
+from candlecast.store.database import Database, is_locked, try_lock, try_locks
 from candlecast.store.parts import Part
+from candlecast.store.retention import RetentionPolicy, prune
 from candlecast.store.runs import Counts
 
 counts = st.builds(Counts, st.integers(0, 1000), st.none() | st.integers(-50, 1000), st.integers(0, 10**6))
@@ -49,6 +53,15 @@ def test_a_lock_is_seen_by_others_as_long_as_it_is_held(database: Database, name
         assert not is_locked(other, name)
 
 
+def test_the_first_free_locks_are_taken_and_no_other(database: Database) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    with database.own_connection() as somebody, database.own_connection() as holder, database.begin() as other:
+        assert try_lock(somebody, "b")
+        assert try_locks(holder, names, 2) == [0, 2]
+        assert [name for name in names if is_locked(other, name)] == ["a", "b", "c"]
+        assert try_locks(holder, [], 2) == []
+
+
 def test_each_process_begins_with_other_parts_and_comes_to_all(database: Database) -> None:
     number = begun(database)
     with database.begin() as connection:
@@ -81,3 +94,13 @@ def test_a_run_forgets_the_parts_of_the_same_jobs_earlier_runs(database: Databas
         parts.finish(connection, old, "only", {"a": {"result": 1}})
         parts.forget(connection, runs.start(connection, job, None, holder="a test"))
         assert parts.outcomes(connection, old, "all", "only") == left
+
+
+def test_parts_go_with_their_run(database: Database) -> None:
+    number = begun(database)
+    with database.begin() as connection:
+        parts.add(connection, number, [Part("all", "only", "a", {})])
+        runs.finish(connection, number, state="failed", exit_code=1)
+        nothing = timedelta()
+        prune(connection, RetentionPolicy(nothing, nothing, nothing), dry_run=False)
+        assert connection.execute(text("SELECT count(*) FROM run_part")).scalar() == 0
