@@ -162,6 +162,16 @@ def _processor_seconds(contender: Contender) -> float:
     return sum(used.user + used.system for used in (process.cpu_times() for process in family))
 
 
+@contextmanager
+def stopped(contender: Contender) -> Iterator[None]:
+    """Let a server do nothing at all until the block ends."""
+    _signal(contender, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(contender, signal.SIGCONT)
+
+
 def _signal(contender: Contender, number: signal.Signals) -> None:
     for process in (contender.process, *contender.process.children(recursive=True)):
         process.send_signal(number)

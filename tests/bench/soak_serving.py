@@ -1,174 +1,133 @@
 """Ask for the newest forecasts at half of the peak for minutes, and look whether answers slow down or memory grows.
 
-Open loop: a request is sent when its time has come, whether or not those before it were answered, and its latency
-counts from that time on. One worker has one core and the caller another. Meanwhile candles close and their forecasts
-are made. The peak is what the same caller gets without pause from as many connections.
+The server has one core and the caller (`open_loop`) another; the peak is what the same caller gets without pause. How
+much of the tail is the machine's and the caller's own says the floor: a bare server that is asked in the same way. Then
+ours is asked, first while nothing happens, then while candles close and their forecasts are made. The database and what
+closes candles, which are elsewhere in earnest, run on the server's core while that has nothing to do.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import json
 import os
+import subprocess
 import sys
 import tempfile
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from candlecast.store.database import Database
 from candlecast.store.embedded import embedded_url
-from candlecast.store.migrate import migrate
-from tests.service.house import House, service_environment, serving, wait_until_ready
+from tests.bench.contending import FLOOR, Contender, contending_floor, is_kept, say, stopped
+from tests.bench.ours import database_in, serving_ours
+from tests.programs import ROOT
 from tests.service.turmoil import BTC, ETH, World, every
 
 MOST_OF_P50 = 3.0
 MOST_GROWTH = 0.02
 """Share of its memory that the service may grow by over the second half, as a line through the samples says."""
 
-_CONNECTIONS = 16
 _PEAK_SECONDS = 5.0
 _CANDLE_SECONDS = 10.0
 _SAMPLE_SECONDS = 1.0
+_SHARE_BESIDE = 0.2
+"""For this share of the time the floor is asked, and so is ours while nothing happens."""
 
 
-class _Connection(asyncio.Protocol):
-    """One kept connection: sends the same request again and again and notes when each answer was complete."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller found: latencies in milliseconds, failures, and the share of time it was kept from its core."""
 
-    def __init__(self, request: bytes, latencies: list[float], *, again: bool) -> None:
-        self._request, self._latencies, self._again = request, latencies, again
-        self._due: deque[float] = deque()
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-        self.failed = 0
+    seconds: float
+    latencies: NDArray[np.float64]
+    failed: int
+    away: float
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream is needed")
-        self._transport = transport
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return len(self.latencies) / self.seconds
 
-    def send(self, due: float) -> None:
-        if self._transport is None or self._transport.is_closing():
-            self.failed += 1
-            return
-        self._due.append(due)
-        self._transport.write(self._request)
+    def within(self, share: float) -> float:
+        """Return the milliseconds within which this share of the answers came."""
+        return float(np.quantile(self.latencies, share))
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            size = end + 4 + int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-            if len(self._buffer) < size:
-                return
-            self._buffer = self._buffer[size:]
-            self._latencies.append(time.perf_counter() - self._due.popleft())
-            self.failed += not head.startswith(b"http/1.1 200")
-            if self._again:
-                self.send(time.perf_counter())
-
-    def close(self) -> int:
-        """Hang up; return how many requests failed or were not answered."""
-        if self._transport is not None:
-            self._transport.abort()
-        return self.failed + len(self._due)
+    @property
+    def tail(self) -> float:
+        """The 99th percentile in medians."""
+        return self.within(0.99) / self.within(0.5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 1 where a promise is not kept."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="while candles close; the rest takes half as long")
     options = parser.parse_args(arguments)
     if len(os.sched_getaffinity(0)) < 2:
-        _say("NOT MEASURED: this needs two cores")
+        say("NOT MEASURED: this needs two cores")
         return 0
     with (
         tempfile.TemporaryDirectory(prefix="candlecast-soak-") as name,
-        _world(Path(name)) as (world, house),
-        every(lambda: _CANDLE_SECONDS, world.close_candle),
+        ThreadPoolExecutor(1, initializer=_give_way) as background,
     ):
-        memory = _Memory(house)
-        peak, _ = asyncio.run(_closed_loop(house, _PEAK_SECONDS))
-        with every(lambda: _SAMPLE_SECONDS, memory.sample):
-            latencies, failed = asyncio.run(_open_loop(house, peak / 2, 60 * options.minutes))
-    return _report(peak, latencies, failed, memory)
+        background.submit(embedded_url, Path(name)).result()
+        return _soak(Path(name), background, 60 * options.minutes)
 
 
-@contextmanager
-def _world(folder: Path) -> Iterator[tuple[World, House]]:
-    """Run the service with one worker on the first core; the caller takes the others."""
-    url, cores = embedded_url(folder / "postgres"), os.sched_getaffinity(0)
-    with closing(Database(url, url)) as database:
-        migrate(database)
+def _soak(folder: Path, background: ThreadPoolExecutor, seconds: float) -> int:
+    path = f"/v1/forecasts/latest?series={BTC}&horizon=1"
+    with database_in(folder) as database:
         world = World.begin(database)
-        environment = service_environment(url, folder, f"{BTC},{ETH}", service_workers="1")
-        os.sched_setaffinity(0, {min(cores)})
-        with serving(environment, database, folder) as house:
-            os.sched_setaffinity(0, cores - {min(cores)})
-            wait_until_ready(house)
-            yield world, house
+        with serving_ours(database, folder, [BTC, ETH], path) as ours:
+            size = len(httpx.get(ours.url).content)
+            with stopped(ours), contending_floor(size, {"BENCH_FOLDER": str(folder)}) as floor:
+                bare = _ask(floor, folder, _SHARE_BESIDE * seconds, _half_of_peak(floor, folder))
+            rate, memory = _half_of_peak(ours, folder), _Memory(ours)
+            still = _ask(ours, folder, _SHARE_BESIDE * seconds, rate)
+            with (
+                every(lambda: _CANDLE_SECONDS, lambda: background.submit(world.close_candle).result()),
+                every(lambda: _SAMPLE_SECONDS, memory.sample),
+            ):
+                busy = _ask(ours, folder, seconds, rate)
+    return _report(bare, still, busy, memory)
 
 
-async def _closed_loop(house: House, seconds: float) -> tuple[float, int]:
-    """Return answers per second where every connection asks again as soon as it was answered, and the failures."""
-    latencies: list[float] = []
-    connections = await _connect(house, latencies, again=True)
-    begun = time.perf_counter()
-    for connection in connections:
-        connection.send(begun)
-    await asyncio.sleep(seconds)
-    rate = len(latencies) / (time.perf_counter() - begun)
-    return rate, sum(connection.close() for connection in connections)
+def _give_way() -> None:
+    """Let this thread and what it starts have the server's core, and that only while nobody else wants it."""
+    os.sched_setaffinity(0, {0})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-async def _open_loop(house: House, rate: float, seconds: float) -> tuple[NDArray[np.float64], int]:
-    """Return the latencies in seconds at a given rate of requests, and how many were not answered with 200."""
-    latencies: list[float] = []
-    connections = await _connect(house, latencies, again=False)
-    begun, sent = time.perf_counter(), 0
-    while (now := time.perf_counter()) < begun + seconds:
-        while begun + sent / rate <= now:
-            connections[sent % _CONNECTIONS].send(begun + sent / rate)
-            sent += 1
-        # No pause: a clock that ticks would send in bursts.
-        await asyncio.sleep(0)
-    deadline = time.perf_counter() + 10
-    while len(latencies) < sent and time.perf_counter() < deadline:
-        await asyncio.sleep(0.01)
-    return np.array(latencies), sum(connection.close() for connection in connections)
+def _half_of_peak(contender: Contender, folder: Path) -> float:
+    return _ask(contender, folder, _PEAK_SECONDS).rate / 2
 
 
-async def _connect(house: House, latencies: list[float], *, again: bool) -> list[_Connection]:
-    url = house.http.base_url
-    request = f"GET /v1/forecasts/latest?series={BTC}&horizon=1 HTTP/1.1\r\nhost: {url.host}\r\n\r\n".encode()
-    loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: _Connection(request, latencies, again=again), url.host, url.port or 80)
-        for _ in range(_CONNECTIONS)
-    ]
-    return [connection for _, connection in made]
+def _ask(contender: Contender, folder: Path, seconds: float, rate: float | None = None) -> Asked:
+    """Let the caller ask so many times a second, as often as it is answered where no rate is given."""
+    file = folder / "latencies"
+    command = ["taskset", "-c", "1", sys.executable, "-m", "tests.bench.open_loop", contender.url, str(file)]
+    command += ["--seconds", str(seconds), *(["--rate", str(rate)] if rate else [])]
+    found = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+    return Asked(seconds, 1000 * np.fromfile(file), found["failed"], found["away"])
 
 
 class _Memory:
     """Resident memory of a service, as a sample every second."""
 
-    def __init__(self, house: House) -> None:
-        self._root = psutil.Process(house.process.pid)
+    def __init__(self, contender: Contender) -> None:
+        # Once: to look for processes takes milliseconds, and the caller's core.
+        self._family = (contender.process, *contender.process.children(recursive=True))
         self.samples: list[float] = []
 
     def sample(self) -> None:
         """Look at all of its processes."""
-        total = 0
-        for process in (self._root, *self._root.children(recursive=True)):
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
-        self.samples.append(total / 2**20)
+        self.samples.append(sum(process.memory_info().rss for process in self._family) / 2**20)
 
     def growth(self) -> tuple[float, float]:
         """Return its mean over the second half, in MiB, and by how much a line through these samples rises."""
@@ -177,30 +136,25 @@ class _Memory:
         return float(half.mean()), float(slope * len(half))
 
 
-def _report(peak: float, latencies: NDArray[np.float64], failed: int, memory: _Memory) -> int:
-    p50, p99, worst = (1000 * float(np.quantile(latencies, q)) for q in (0.5, 0.99, 1.0))
+def _report(bare: Asked, still: Asked, busy: Asked, memory: _Memory) -> int:
+    for name, asked in ((FLOOR, bare), ("ours, nothing new", still), ("ours, candles closing", busy)):
+        speed = f"{asked.rate:7,.0f} answers/s of twice as many"
+        percentiles = f"p50 {asked.within(0.5):.2f}, p99 {asked.within(0.99):.2f}, longest {asked.within(1):.0f} ms"
+        say(f"{name:22} {speed}: {percentiles}; the caller was kept from its core for {100 * asked.away:.1f} %")
     resident, growth = memory.growth()
-    _say(f"peak {peak:,.0f} answers/s over {_CONNECTIONS} connections; {len(latencies):,} answers at half of it")
-    _say(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {worst:.0f} ms; {failed} requests failed")
-    _say(f"memory {resident:.0f} MiB, {growth:+.1f} MiB over the second half")
+    say(f"memory {resident:.0f} MiB, {growth:+.1f} MiB over the second half")
     kept = [
-        _is_kept(f"p99 at most {MOST_OF_P50:g} x p50: {p99 / p50:.1f} x", p99 <= MOST_OF_P50 * p50),
-        _is_kept(
+        is_kept(
+            f"p99 at most {MOST_OF_P50:g} x p50: {busy.tail:.1f} x ({FLOOR}: {bare.tail:.1f} x)",
+            busy.tail <= MOST_OF_P50,
+        ),
+        is_kept(
             f"memory flat within {100 * MOST_GROWTH:g} %: {100 * growth / resident:+.1f} %",
             growth <= MOST_GROWTH * resident,
         ),
-        _is_kept("no request failed", failed == 0),
+        is_kept(f"no request failed: {busy.failed} of {len(busy.latencies):,}", busy.failed == 0),
     ]
     return 0 if all(kept) else 1
-
-
-def _is_kept(promise: str, kept: bool) -> bool:
-    _say(f"{'kept' if kept else 'NOT KEPT'}: {promise}")
-    return kept
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":
