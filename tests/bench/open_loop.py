@@ -18,13 +18,11 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from urllib.parse import urlsplit
 
 CONNECTIONS = 16
 
-_AWAY = 0.0005
-"""A turn of the loop that takes so many seconds was interrupted: the caller was not on its core."""
 _PATIENCE = 10.0
 
 
@@ -109,18 +107,18 @@ class Caller:
 
     def ask_at(self, rate: float, seconds: float) -> None:
         """Ask so many times a second, one connection after the other; wait at the end for what is still to come."""
-        begun = last = perf_counter()
+        begun, begun_at = perf_counter(), process_time()
         wanted, sent = round(rate * seconds), 0
         while sent < wanted:
             now = perf_counter()
-            self.away += now - last if now - last > _AWAY else 0.0
-            last = now
             while sent < wanted and (due := begun + sent / rate) <= now:
                 self._connections[sent % CONNECTIONS].send(due)
                 sent += 1
             # Never a pause: a clock that ticks would send in bursts.
             for number, _ in self._poll.poll(0):
                 self._by_file[number].receive()
+        # It never sleeps: what the clock shows and the processor does not know was not given to it.
+        self.away = (perf_counter() - begun) - (process_time() - begun_at)
         while len(self.latencies) < sent and perf_counter() < begun + seconds + _PATIENCE:
             for number, _ in self._poll.poll(0.01):
                 self._by_file[number].receive()

@@ -30,6 +30,8 @@ from tests.programs import ROOT
 from tests.service.turmoil import BTC, ETH, World, every
 
 MOST_OF_P50 = 3.0
+MOST_AWAY = 0.005
+"""Share of the time; a caller that was kept from its core for longer cannot tell what one answer in a hundred took."""
 MOST_GROWTH = 0.02
 """Share of its memory that the service may grow by over the second half, as a line through the samples says."""
 
@@ -143,11 +145,12 @@ def _report(bare: Asked, still: Asked, busy: Asked, memory: _Memory) -> int:
         say(f"{name:22} {speed}: {percentiles}; the caller was kept from its core for {100 * asked.away:.1f} %")
     resident, growth = memory.growth()
     say(f"memory {resident:.0f} MiB, {growth:+.1f} MiB over the second half")
+    promise = f"p99 at most {MOST_OF_P50:g} x p50: {busy.tail:.1f} x ({FLOOR}: {bare.tail:.1f} x)"
+    quiet = max(bare.away, busy.away) <= MOST_AWAY
+    if not quiet:
+        say(f"NOT MEASURED: {promise}; others took the caller's core")
     kept = [
-        is_kept(
-            f"p99 at most {MOST_OF_P50:g} x p50: {busy.tail:.1f} x ({FLOOR}: {bare.tail:.1f} x)",
-            busy.tail <= MOST_OF_P50,
-        ),
+        not quiet or is_kept(promise, busy.tail <= MOST_OF_P50),
         is_kept(
             f"memory flat within {100 * MOST_GROWTH:g} %: {100 * growth / resident:+.1f} %",
             growth <= MOST_GROWTH * resident,
