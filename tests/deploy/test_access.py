@@ -108,6 +108,16 @@ def test_an_empty_list_of_peers_lets_nobody_through(value: str, nothing: str) ->
         assert all(rule["to"] for rule in policy["spec"]["egress"]), component(policy)
 
 
+@needs_helm
+@pytest.mark.row(22)
+@pytest.mark.parametrize("value", ["dns.ports", "apiServer.ports", "database.ports"])
+def test_ports_that_are_taken_away_open_no_others(value: str) -> None:
+    options = ("--set", "database.external.existingSecret=mine", "--set-json", f"networkPolicy.{value}=null")
+    rules = [rule for policy in kind(helm(*options), "NetworkPolicy") for rule in policy["spec"]["egress"]]
+    assert rules
+    assert all(rule["ports"] for rule in rules)
+
+
 @pytest.mark.row(24)
 @topologies
 def test_no_secret_is_written_where_one_was_given(topology: Path) -> None:

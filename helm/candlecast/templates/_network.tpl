@@ -1,16 +1,16 @@
 {{/*
 One policy per component, both directions, nothing allowed but what is listed:
 (dict "root" $ "component" "ui" "ingress" (list rule...) "egress" (list rule...)), each rule as an object.
-The candlecast.to... helpers each give one egress rule as JSON. A rule whose list of peers is empty is left out: to
-Kubernetes it would mean everybody.
+The candlecast.to... helpers each give one egress rule as JSON. A rule whose list of peers or ports is empty is left out:
+to Kubernetes it would mean everybody, or every port.
 */}}
 
 {{- define "candlecast.networkpolicy" -}}
 {{- if .root.Values.networkPolicy.enabled -}}
 {{- $in := list -}}
-{{- range .ingress -}}{{- if .from -}}{{- $in = append $in . -}}{{- end -}}{{- end -}}
+{{- range .ingress -}}{{- if and .from .ports -}}{{- $in = append $in . -}}{{- end -}}{{- end -}}
 {{- $out := list -}}
-{{- range .egress -}}{{- if .to -}}{{- $out = append $out . -}}{{- end -}}{{- end -}}
+{{- range .egress -}}{{- if and .to .ports -}}{{- $out = append $out . -}}{{- end -}}{{- end -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
