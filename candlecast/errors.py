@@ -206,15 +206,15 @@ class ChecksumMismatch(TemporaryError):
 
 
 class TooManyAttempts(TemporaryError):
-    """Too many wrong tokens came from one address; another one is refused like this for `retry_after` seconds.
+    """Too many wrong tokens came from one address; others are refused like this for `retry_after` seconds.
 
-    Ten within a minute are too many; a right token passes all the while, for many callers may share an address. Each
-    worker process of the service counts those that came to it.
+    Ten within a minute are too many; a right token that came from there before passes all the while, for many callers
+    may share an address. Each worker process of the service counts those that came to it.
     """
 
     http_status = 429
     remedy = (
-        "Send the right token. Where all callers seem to share one address, name the proxy in front in "
+        "Wait, then send the right token. Where all callers seem to share one address, name the proxy in front in "
         "`CANDLECAST_TRUSTED_PROXIES`."
     )
 

@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from typing import Annotated
+from collections.abc import Callable, Hashable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -30,40 +30,53 @@ _OPEN = frozenset({"/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.j
 _OPEN_BELOW = "/docs"
 
 
-class Failures:
-    """Wrong tokens by address within the last minute; forgets the oldest address rather than remember too many.
+class Callers:
+    """What addresses sent: wrong tokens within the last minute, and which known ones. The oldest are forgotten.
 
-    They tell a guesser to stop, and shut out nobody else: many callers may share an address, as behind an Ingress, so
-    that a known token always passes. What keeps a token from being guessed is that it is random: 16 bytes of it are out
-    of reach at any rate. What one worker process counts no other knows; shared counts would let strangers write into
-    the database.
+    Ten wrong tokens close an address for a minute, but not to a token that it sent before: many callers may share an
+    address, as behind an Ingress, and one of them who guesses must not shut the others out. What one worker process
+    counts no other knows: with N of them an address has up to N times as many attempts. That helps nobody to guess 32
+    random bytes, and shared counts would let strangers write into the database.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, most_addresses: int = MOST_ADDRESSES) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, most: int = MOST_ADDRESSES) -> None:
         self._now = now
-        self._most_addresses = most_addresses
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._most = most
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._guard = threading.Lock()
 
-    def add(self, address: str) -> None:
-        """Note a failure."""
+    def refuse(self, address: str) -> None:
+        """Note a wrong token."""
         network = _network(address)
         with self._guard:
-            self._times.setdefault(network, deque(maxlen=MOST_FAILURES)).append(self._now())
-            self._times.move_to_end(network)
-            while len(self._times) > self._most_addresses:
-                self._times.popitem(last=False)
+            self._failures.setdefault(network, deque(maxlen=MOST_FAILURES)).append(self._now())
+            _keep_newest(self._failures, network, self._most)
 
-    def wait(self, address: str) -> float:
-        """Return how many seconds a wrong token of this address is told to wait; 0 where it may try."""
+    def let_pass(self, address: str, name: str) -> None:
+        """Note a known token."""
+        key = (_network(address), name)
         with self._guard:
-            times = self._times.get(_network(address))
-            if times is None or len(times) < MOST_FAILURES:
+            self._known[key] = None
+            _keep_newest(self._known, key, self._most)
+
+    def wait(self, address: str, name: str | None = None) -> float:
+        """Return how many seconds this address must wait with this token; 0 where it need not."""
+        network = _network(address)
+        with self._guard:
+            times = self._failures.get(network)
+            if times is None or len(times) < MOST_FAILURES or (name and (network, name) in self._known):
                 return 0.0
             return max(0.0, times[0] + FAILURE_SECONDS - self._now())
 
     def __len__(self) -> int:
-        return len(self._times)
+        return max(len(self._failures), len(self._known))
+
+
+def _keep_newest(entries: OrderedDict[Any, Any], key: Hashable, most: int) -> None:
+    entries.move_to_end(key)
+    while len(entries) > most:
+        entries.popitem(last=False)
 
 
 class TokenGate:
@@ -71,13 +84,13 @@ class TokenGate:
 
     def __init__(self, tokens: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self._tokens = tuple(tokens.items())
-        self._failures = Failures(now)
+        self._callers = Callers(now)
 
     def caller(self, authorization: str | None, address: str) -> str:
         """Return the name of the token in an `Authorization` header.
 
         Each known token is compared, in constant time, whichever matches. Raises Unauthorized without a known one, and
-        TooManyAttempts instead where the address has sent too many wrong ones; those are counted no more.
+        TooManyAttempts for an address that sent too many wrong ones, unless with one that it sent before.
         """
         if not self._tokens:
             raise Unauthorized("no token is configured, so nothing can be changed; set CANDLECAST_API_TOKENS")
@@ -86,12 +99,14 @@ class TokenGate:
             raise Unauthorized("this needs a token; send it as `Authorization: Bearer ...`")
         digest = hashlib.sha256(token.encode()).hexdigest()
         names = [name for name, known in self._tokens if hmac.compare_digest(known, digest)]
-        if names:
-            return names[0]
-        if wait := self._failures.wait(address):
+        name = names[0] if names else None
+        if wait := self._callers.wait(address, name):
             raise TooManyAttempts(f"too many wrong tokens came from here; try again in {wait:.0f} seconds", wait)
-        self._failures.add(address)
-        raise Unauthorized("this token is not known")
+        if name is None:
+            self._callers.refuse(address)
+            raise Unauthorized("this token is not known")
+        self._callers.let_pass(address, name)
+        return name
 
 
 class ProtectedReading:
