@@ -32,17 +32,23 @@ What keeps one of them from succeeding it gives to `Run.fail`, under the part's 
 
 
 class Lane:
-    """Parts of a run that one thread of each process does, `at_once` at a time and one phase after the other.
+    """Parts of a run that one thread of each process does, one phase after the other.
+
+    It takes as many at a time as it can do `at_once`; up to `at_most` while there are plenty, because each time costs a
+    few transactions, and one waits for the slowest of those that one took.
 
     The process that leads calls `share` for each phase, the others `take_part`. With a `parallelism` of 1 nothing is
     written down: the work gets all parts of a phase at once.
     """
 
-    def __init__(self, run: Run, name: str, work: Work, *, at_once: int, parallelism: int) -> None:
+    def __init__(
+        self, run: Run, name: str, work: Work, *, at_once: int, parallelism: int, at_most: int | None = None
+    ) -> None:
         self._run = run
         self._name = name
         self._work = work
         self._at_once = at_once
+        self._at_most = at_most or at_once
         self._parallelism = parallelism
 
     def share(self, phase: str, tasks: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -59,18 +65,36 @@ class Lane:
             store.forget(connection, self._run.id)
             store.add(connection, self._run.id, parts)
         with self._run.database.own_connection() as locks:
-            while left := self._unfinished():
-                self._do_some_of(left, locks)
+            while self._do_some(locks):
+                pass
         return self._results(phase)
 
     def take_part(self) -> None:
         """Do parts until the run ends, which raises RunEnded."""
         with self._run.database.own_connection() as locks:
             while True:
-                self._do_some_of(self._unfinished(), locks)
+                self._do_some(locks)
 
-    def _unfinished(self) -> list[Part]:
-        """Return enough parts for some to be free, whatever the other processes are doing."""
+    def _do_some(self, locks: Connection) -> bool:
+        """Do parts that are free, or wait for a moment where none is; return whether any was left."""
+        left, total = self._unfinished()
+        with _lock_errors():
+            hold_open(locks)
+            free = self._lock(left, total, locks)
+        outcomes = self._outcomes(free)
+        with _lock_errors():
+            if outcomes:
+                store.finish(locks, self._run.id, free[0].phase, outcomes)
+            locks.commit()
+        if free:
+            return True
+        if left or self._run.index:
+            self._run.sleep(_PAUSE_SECONDS)
+            self._run.advance(f"waiting for parts of {self._name}")
+        return bool(left)
+
+    def _unfinished(self) -> tuple[list[Part], int]:
+        """Return enough parts for some to be free, whatever the other processes are doing, and how many there are."""
         with self._run.database.begin() as connection:
             return store.unfinished(
                 connection,
@@ -78,26 +102,14 @@ class Lane:
                 self._name,
                 index=self._run.index,
                 parallelism=self._parallelism,
-                limit=self._at_once * (self._parallelism + 1),
+                limit=self._at_most * (self._parallelism + 1),
             )
 
-    def _do_some_of(self, parts: Sequence[Part], locks: Connection) -> None:
-        """Do those parts that are free, as many as go at once; wait for a moment where there is none."""
-        with _lock_errors():
-            hold_open(locks)
-            free = self._lock(parts, locks)
-        outcomes = self._outcomes(free)
-        with _lock_errors():
-            if outcomes:
-                store.finish(locks, self._run.id, free[0].phase, outcomes)
-            locks.commit()
-        if not free:
-            self._run.sleep(_PAUSE_SECONDS)
-            self._run.advance(f"waiting for parts of {self._name}")
-
-    def _lock(self, parts: Sequence[Part], locks: Connection) -> list[Part]:
+    def _lock(self, parts: Sequence[Part], total: int, locks: Connection) -> list[Part]:
+        """Lock parts that are free: of many half of an even share, so that nobody is left with many at the end."""
+        most = min(max(self._at_once, total // (2 * self._parallelism)), self._at_most)
         names = [lock_name(self._run.job, str(part)) for part in parts]
-        return [parts[place] for place in try_locks(locks, names, self._at_once)]
+        return [parts[place] for place in try_locks(locks, names, most)]
 
     def _outcomes(self, parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
         """Do those of the parts that are not done by now, and return what came of them as it is written down."""

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _NEWS, _PAST = "news", "past"
 
+_PLENTY = 8
+
 
 class VenuePhases:
     """One process's share of a run, as far as it is about the series of one venue. A part is one series."""
@@ -46,6 +48,7 @@ class VenuePhases:
             venue,
             self._work,
             at_once=settings.venue_concurrency,
+            at_most=_PLENTY * settings.venue_concurrency,
             parallelism=settings.ingestion_parallelism,
         )
         self._kept: dict[str, Findings] = {}

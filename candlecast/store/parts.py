@@ -52,19 +52,20 @@ def forget(connection: Connection, run_id: int) -> None:
 
 def unfinished(
     connection: Connection, run_id: int, lane: str, *, index: int, parallelism: int, limit: int
-) -> list[Part]:
-    """Return parts of a lane that are not done, those first that the process `index` of `parallelism` should try first.
+) -> tuple[list[Part], int]:
+    """Return parts of a lane that are not done, at most `limit`, and how many there are.
 
-    Each process begins with other parts, so that they rarely try the same.
+    Those come first that the process `index` of `parallelism` should try first: each begins with other parts, so that
+    they rarely try the same.
     """
     p = schema.run_part.c
     rows = connection.execute(
-        select(p.lane, p.phase, p.name, p.task)
+        select(p.lane, p.phase, p.name, p.task, func.count().over().label("total"))
         .where(p.run_id == run_id, p.lane == lane, p.outcome.is_(None))
         .order_by(p.position % parallelism != index, p.position)
         .limit(limit)
-    )
-    return [Part(row.lane, row.phase, row.name, row.task) for row in rows]
+    ).all()
+    return [Part(row.lane, row.phase, row.name, row.task) for row in rows], rows[0].total if rows else 0
 
 
 def begin(connection: Connection, run_id: int, parts: Sequence[Part], *, holder: str) -> dict[str, int]:

@@ -67,11 +67,11 @@ def test_each_process_begins_with_other_parts_and_comes_to_all(database: Databas
     with database.begin() as connection:
         parts.add(connection, number, [Part("all", "only", str(name), {}) for name in range(9)])
         first, second = (
-            [part.name for part in parts.unfinished(connection, number, "all", index=i, parallelism=3, limit=9)]
-            for i in range(2)
+            parts.unfinished(connection, number, "all", index=index, parallelism=3, limit=limit)
+            for index, limit in ((0, 9), (1, 4))
         )
-    assert first == ["0", "3", "6", "1", "2", "4", "5", "7", "8"]
-    assert second == ["1", "4", "7", "0", "2", "3", "5", "6", "8"]
+    assert ([part.name for part in first[0]], first[1]) == (["0", "3", "6", "1", "2", "4", "5", "7", "8"], 9)
+    assert ([part.name for part in second[0]], second[1]) == (["1", "4", "7", "0"], 9)
 
 
 def test_what_is_done_is_neither_begun_again_nor_overwritten(database: Database) -> None:
