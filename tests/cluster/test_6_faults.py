@@ -12,7 +12,7 @@ import pytest
 
 from candlecast.errors import JobLocked
 from tests.cluster.conftest import Installation
-from tests.cluster.rig import Caller, Object, Rig, readers, until
+from tests.cluster.rig import VALUES, Caller, Object, Rig, readers, until
 
 PATH = "/v1/forecasts/latest"
 
@@ -38,12 +38,12 @@ def test_a_run_beside_another_says_that_the_other_holds_the_lock(installation: I
 @pytest.mark.row(43)
 def test_ingestion_makes_up_for_the_runs_that_it_missed(installation: Installation, caller: Caller) -> None:
     rig = installation.rig
-    cronjob = f"cronjob/{rig.release}-ingestion"
     series = str(caller.get("/v1/series")["series"][0]["series"])
-    rig.kubectl("patch", cronjob, "-p", '{"spec":{"suspend":true}}')
+    upgrade = ("upgrade", rig.release, "helm/candlecast", "--values", VALUES)
+    rig.helm(*upgrade, "--set", "ingestion.suspend=true")
     before = _newest(caller, series)
     until(lambda: _age(caller, series) > 3 * _interval(series), 600, "candles that are three intervals old")
-    rig.kubectl("patch", cronjob, "-p", '{"spec":{"suspend":false}}')
+    rig.helm(*upgrade)
     until(lambda: _age(caller, series) < _interval(series) * 2, 240, "fresh candles")
     candles = caller.get(f"/v1/candles?series={series}&last=50")["open_time"]
     gaps = {later - earlier for earlier, later in pairwise(candles)}

@@ -1,4 +1,4 @@
-"""The API server itself accepts every object of every topology, and plain manifests install."""
+"""The API server itself accepts every object of every topology."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.rig import VALUES, Caller, Rig
-from tools.generate_kubernetes import GOLDEN, ROOT, find_helm, render
+from tests.cluster.rig import Rig
+from tools.generate_kubernetes import GOLDEN, ROOT
 
 DEFINITIONS = {
     "keda": "scaledobjects.keda.sh",
@@ -42,20 +42,3 @@ def test_kustomize_reads_the_rendered_manifests() -> None:
     done = subprocess.run(["kubectl", "kustomize", "k8s/rendered"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "kind: CronJob" in done.stdout
-
-
-@pytest.mark.row(45)
-def test_plain_manifests_install() -> None:
-    helm = find_helm()
-    assert helm is not None
-    rig = Rig("candlecast-test-plain", release="plain")
-    rig.fresh_namespace()
-    one = "service.autoscaling.mode=none,service.replicas=1,ui.enabled=false,drift.enabled=false,exporter.enabled=false"
-    options = ("--values", VALUES, "--set", one, "--set", "fullnameOverride=plain", "--skip-tests")
-    manifests = render(helm, *options, release="plain", namespace=rig.namespace)
-    rig.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
-    caller = Caller(rig, rig.address("service", 3000))
-    caller.start()
-    caller.wait_for_forecast(300)
-    rig.kubectl("delete", "-f", "-", stdin=manifests)
-    rig.kubectl("delete", "namespace", rig.namespace, "--wait=false")
