@@ -52,13 +52,19 @@ class Recorder:
         self._outcomes.setdefault(test, Counter())[report.outcome] += 1
 
     def pytest_sessionfinish(self) -> None:
-        """Merge what was seen into the file; a test that was not run keeps its last outcome."""
-        known = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        """Merge what was seen into the file; a test that was not run keeps its outcome as long as it exists."""
+        recorded = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        known = {test: told for test, told in recorded.items() if _exists(self._root, test)}
         commit = _commit(self._root)
         for test, counts in self._outcomes.items():
             known[test] = {"rows": sorted(self._rows[test]), **counts, "commit": commit}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
+
+
+def _exists(root: Path, test: str) -> bool:
+    path, *_, name = test.split("::")
+    return (root / path).exists() and f"def {name}(" in (root / path).read_text(encoding="utf-8")
 
 
 def _commit(root: Path) -> str:
