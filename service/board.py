@@ -184,10 +184,12 @@ class Board:
             return NOTHING
 
     def _look(self) -> _Look:
-        with self.database.begin() as connection:
-            if not self.reached:
+        if not self.reached:
+            # In a transaction of its own: what is read below is remembered, and must not be undone by what fails there.
+            with self.database.begin() as connection:
                 candle_store.add_series(connection, self.settings.series)
                 models.register_naive(connection)
+        with self.database.begin() as connection:
             active = candle_store.active_series(connection, self.settings.series)
             return _Look(
                 active,

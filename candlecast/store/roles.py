@@ -45,6 +45,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "model_version": "INSERT",
         "champion": "INSERT, UPDATE",
         "run_request": "INSERT, UPDATE",
+        "venue_status": "INSERT",
     },
     "monitor": {"drift_report": "INSERT, UPDATE", **_RETRAINING, **_RUNS},
     "dispatch": {"run_request": "INSERT, UPDATE"},

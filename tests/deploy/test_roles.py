@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from candlecast.settings import Settings, load_settings
-from candlecast.store import schema
+from candlecast.store import clocks, schema
 from candlecast.store.database import Database, open_database
 from candlecast.store.roles import RIGHTS, grant_roles, role_name
 from dispatcher.kubernetes import KubernetesDispatcher
@@ -156,6 +157,15 @@ def test_every_table_with_rights_exists_and_the_ledger_has_one_writer() -> None:
     tables = set(schema.metadata.tables)
     assert {table for rights in RIGHTS.values() for table in rights} <= tables
     assert {role: rights["forecast"] for role, rights in RIGHTS.items() if "forecast" in rights} == {"serve": "INSERT"}
+
+
+@pytest.mark.row(24)
+def test_whoever_looks_first_at_a_replay_starts_its_clock(granted: Database, environment: dict[str, str]) -> None:
+    settings = load_settings(replay_start="2025-09-01T00:00:00Z", replay_speed=5)
+    for role in ("serve", "ingest"):
+        with closing(_opened(environment, role)) as database, database.begin() as connection:
+            assert clocks.venue_clock(connection, "replay", settings).speed == 5
+            connection.rollback()
 
 
 def test_granting_again_changes_nothing_and_takes_back_what_was_given_beside(granted: Database) -> None:

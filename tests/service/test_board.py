@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from candlecast.candles import Candles, Interval, Series, to_ms
 from candlecast.forecast import Forecast
@@ -103,6 +104,21 @@ def test_a_series_that_a_run_added_is_served_by_the_baseline_at_once(board: Boar
     board.refresh()
     assert {one.answer.model_version for one in board.series[added].said.values()} == {"naive"}
     assert list(board.series) == [LIVE, REPLAYED, added]
+
+
+def test_a_first_look_that_fails_is_forgotten(database: Database, database_url: str) -> None:
+    """What it had begun to write is undone, so the numbers of series that it read belong to nobody."""
+    board = Board(load_settings(database_url=database_url, series=str(REPLAYED)), database)
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE venue_status RENAME TO elsewhere"))
+    with pytest.raises(ProgrammingError):
+        board.refresh()
+    candles = make_candles(600)
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO venue_status"))
+        candle_store.upsert(connection, REPLAYED, candles, source="replay", now=candles.cutoff)
+    board.refresh()
+    assert board.series[REPLAYED].newest == candles.cutoff
 
 
 OTHER = Series.parse("replay:ETH-USDT:15m")
