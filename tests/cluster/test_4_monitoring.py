@@ -70,6 +70,7 @@ def prometheus(installation: Installation, tmp_path_factory: pytest.TempPathFact
         [*command, "--web.listen-address=127.0.0.1:19090", "--log.level=error"], stdout=subprocess.DEVNULL
     )
     try:
+        until(lambda: _reachable("127.0.0.1:19090"), 60, "Prometheus")
         yield "http://127.0.0.1:19090"
     finally:
         process.terminate()
