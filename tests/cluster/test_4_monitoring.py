@@ -23,6 +23,10 @@ from tools.generate_kubernetes import ROOT
 
 INTERVAL = 5
 
+# A hundred scored forecasts, and a champion, which training may refuse for want of candles. With a database in which
+# they are there, tests/monitoring/test_running.py finds data for each of these as well.
+TAKES_DAYS = ("_live_", "candlecast_champion_")
+
 
 @pytest.fixture(scope="module")
 def drift_report(installation: Installation) -> int:
@@ -84,16 +88,16 @@ def test_every_query_of_the_dashboard_returns_data(
     until(lambda: sum(one["value"][1] == "1" for one in _query(prometheus, "up")) >= 3, 60, "three targets that are up")
     empty: list[str] = []
 
-    def none_is_empty() -> bool:
+    def only_what_takes_days_is_empty() -> bool:
         caller.get("/v1/forecasts/latest")
         caller.call("GET", "/v1/nothing")
         status, answer = caller.call("POST", "/v1/forecasts", body(walk(Interval.M15, 600)))
         assert status == 200, answer
         empty[:] = [query for query in _queries(installation.rig.namespace) if not _query(prometheus, query)]
-        return not empty
+        return all(any(name in query for name in TAKES_DAYS) for query in empty)
 
     try:
-        until(none_is_empty, 240, "data for every query")
+        until(only_what_takes_days_is_empty, 240, "data for every query")
     finally:
         print("empty:", empty)  # noqa: T201
 

@@ -45,6 +45,7 @@ def running_stack(database: Database, url: str, environment: dict[str, str], fol
         yield Stack(house, exporter, server)
 
 
+@pytest.mark.row(52)
 @requires("prometheus")
 def test_every_panel_recording_rule_and_selector_finds_data(
     database: Database, database_url: str, environment: dict[str, str], tmp_path: Path
